@@ -1,0 +1,146 @@
+"""What each webhook of Label Studio does. Everything here is quick; what is not becomes a job."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from handover.intake import apply_annotation, apply_tasks, delete_annotations, delete_tasks, options_for
+from handover.jobs.queue import JobKind
+from handover.jobs.trigger import trigger_retrains
+from handover.labelstudio.protocol import WebhookRequest
+from handover.runtime import Runtime
+from handover.serving import update_config
+from handover.store.models import EventRow, ProjectRow
+from handover.store.projects import project_by_ls_id
+
+logger = logging.getLogger(__name__)
+
+MAX_INLINE = 20
+"""More annotations than this in one event are left to a reconcile, so that the answer is in time."""
+
+START_TRAINING = "START_TRAINING"
+
+Handler = Callable[[Runtime, Session, ProjectRow, WebhookRequest], tuple[str, list[JobKind]]]
+
+
+def handle(runtime: Runtime, event: WebhookRequest) -> dict[str, Any]:
+    """Apply one event; returns what was done about it and the jobs that were enqueued."""
+    with runtime.database.write() as session:
+        project = _project_of(session, event)
+        outcome, kinds = _apply(runtime, session, project, event)
+        session.add(_event_row(event, outcome))
+    forced = event.action == START_TRAINING
+    jobs = _enqueue(runtime, project.id, kinds, forced=forced) if project is not None else []
+    return {"outcome": outcome, "jobs": jobs}
+
+
+def _apply(
+    runtime: Runtime, session: Session, project: ProjectRow | None, event: WebhookRequest
+) -> tuple[str, list[JobKind]]:
+    if project is None:
+        return "ignored: the project is not connected", []
+    handler = HANDLERS.get(event.action)
+    if handler is None:
+        return "ignored: nothing to do for this action", []
+    return handler(runtime, session, project, event)
+
+
+def _annotated(
+    runtime: Runtime, session: Session, project: ProjectRow, event: WebhookRequest
+) -> tuple[str, list[JobKind]]:
+    annotations, tasks = event.annotation_list, event.task_list
+    if len(annotations) > MAX_INLINE:
+        return f"{len(annotations)} annotations: left to reconcile", [JobKind.RECONCILE]
+    rows = apply_tasks(session, project, tasks, options_for(project, runtime.settings))
+    changed = 0
+    for index, annotation in enumerate(annotations):
+        ls_task_id = annotation.task or (tasks[index].id if index < len(tasks) else None)
+        task = rows.get(ls_task_id) if ls_task_id is not None else None
+        if task is None:
+            return "an annotation came without its task: left to reconcile", [JobKind.RECONCILE]
+        changed += apply_annotation(session, project, task, annotation)
+    needs_look = any(a.parent_prediction is not None for a in annotations)
+    is_gold = any(row.split == "gold" for row in rows.values())
+    kinds = [JobKind.RETRAIN, JobKind.PREFETCH]
+    return f"{changed} changed", [*kinds, JobKind.RECONCILE] if needs_look and is_gold else kinds
+
+
+def _annotations_deleted(
+    _runtime: Runtime, session: Session, project: ProjectRow, event: WebhookRequest
+) -> tuple[str, list[JobKind]]:
+    number = delete_annotations(session, project, [a.id for a in event.annotations or []])
+    return f"{number} deleted", [JobKind.RETRAIN]
+
+
+def _tasks_created(
+    _runtime: Runtime, _session: Session, _project: ProjectRow, _event: WebhookRequest
+) -> tuple[str, list[JobKind]]:
+    return "new tasks are fetched", [JobKind.RECONCILE]
+
+
+def _tasks_deleted(
+    _runtime: Runtime, session: Session, project: ProjectRow, event: WebhookRequest
+) -> tuple[str, list[JobKind]]:
+    number = delete_tasks(session, project, [task.id for task in event.tasks or []])
+    return f"{number} tasks deleted", [JobKind.RETRAIN]
+
+
+def _project_updated(
+    runtime: Runtime, session: Session, project: ProjectRow, event: WebhookRequest
+) -> tuple[str, list[JobKind]]:
+    if event.project is None:
+        return "ignored: the event carries no project", []
+    project.title = event.project.title or project.title
+    if not update_config(session, runtime, project, event.project.label_config):
+        return "no aspect changed", []
+    return "aspects changed", [JobKind.REFRESH, JobKind.PREFETCH, JobKind.RETRAIN]
+
+
+def _start_training(
+    _runtime: Runtime, _session: Session, _project: ProjectRow, _event: WebhookRequest
+) -> tuple[str, list[JobKind]]:
+    return "training was asked for", [JobKind.RETRAIN]
+
+
+HANDLERS: dict[str, Handler] = {
+    "ANNOTATION_CREATED": _annotated,
+    "ANNOTATION_UPDATED": _annotated,
+    "ANNOTATIONS_CREATED": _annotated,
+    "ANNOTATIONS_DELETED": _annotations_deleted,
+    "TASKS_CREATED": _tasks_created,
+    "TASKS_DELETED": _tasks_deleted,
+    "PROJECT_UPDATED": _project_updated,
+    START_TRAINING: _start_training,
+}
+
+
+def _enqueue(runtime: Runtime, project_id: int, kinds: list[JobKind], *, forced: bool) -> list[str]:
+    jobs: list[str | None] = []
+    for kind in dict.fromkeys(kinds):
+        if kind is JobKind.RETRAIN:
+            jobs += trigger_retrains(runtime, project_id, force=forced)
+        else:
+            jobs.append(runtime.queue.enqueue(kind, project_id))
+    return [job_id for job_id in jobs if job_id is not None]
+
+
+def _project_of(session: Session, event: WebhookRequest) -> ProjectRow | None:
+    return project_by_ls_id(session, event.project.id) if event.project is not None else None
+
+
+def _event_row(event: WebhookRequest, outcome: str) -> EventRow:
+    summary = {
+        "annotations": [a.id for a in event.annotation_list][:100],
+        "deleted": [a.id for a in event.annotations or []][:100],
+        "tasks": [task.id for task in [*event.task_list, *(event.tasks or [])]][:100],
+    }
+    return EventRow(
+        ls_project_id=event.project.id if event.project else None,
+        action=event.action,
+        summary=summary,
+        outcome=outcome,
+    )

@@ -1,0 +1,240 @@
+"""The `handover` command. Each command says what it did and what to do next."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from handover import __version__
+from handover.errors import HandoverError
+from handover.settings import Settings
+
+app = typer.Typer(
+    help="Human-in-the-loop distillation for Label Studio.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+ProjectOption = Annotated[int, typer.Option("--project", "-p", help="Label Studio's id of the project.")]
+AspectOption = Annotated[
+    str, typer.Option("--aspect", "-a", help="Name of the control tag; not needed when there is only one.")
+]
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False)
+
+
+@contextmanager
+def _sentences() -> Iterator[Settings]:
+    """Read the settings, and show our own errors as a sentence with exit code 1."""
+    try:
+        settings = Settings()
+        logging.basicConfig(
+            level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        yield settings
+    except ValidationError as error:
+        for problem in error.errors(include_input=False):
+            name = "HANDOVER_" + "_".join(str(part) for part in problem["loc"]).upper()
+            errors.print(f"{name}: {problem['msg']}", markup=False, style="red")
+        raise typer.Exit(1) from None
+    except HandoverError as error:
+        errors.print(str(error), markup=False, style="red")
+        raise typer.Exit(1) from None
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+    """Human-in-the-loop distillation for Label Studio."""
+    if version:
+        _say(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Overrides HANDOVER_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Overrides HANDOVER_PORT.")] = None,
+) -> None:
+    """Run the backend that Label Studio talks to."""
+    from handover.commands.serve import serve as run
+
+    with _sentences() as settings:
+        changes = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
+        settings = Settings(**changes) if changes else settings  # type: ignore[arg-type]
+        if not settings.has_credentials:
+            _say(
+                "No secrets are set (HANDOVER_BASIC_AUTH_*, HANDOVER_WEBHOOK_SECRET): only this machine may connect."
+            )
+        _say(
+            f"Handover {__version__} on http://{settings.host}:{settings.port}. Next: `handover worker`, `handover connect`."
+        )
+        run(settings)
+
+
+@app.command()
+def worker(
+    processes: Annotated[int, typer.Option("--processes", "-n", min=1, help="How many workers.")] = 1,
+    burst: Annotated[bool, typer.Option(help="Stop when the queue is empty.")] = False,
+) -> None:
+    """Run the jobs: teacher answers, training, switching."""
+    from handover.commands.serve import work
+
+    with _sentences() as settings:
+        _say(f"Working on the jobs of {settings.data_dir} with {processes} process(es). Stop with Ctrl-C.")
+        work(settings, processes=processes, burst=burst)
+
+
+@app.command()
+def connect(
+    config: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Labeling config of a new project.")
+    ] = None,
+    project: Annotated[
+        int | None, typer.Option("--project", "-p", help="Adopt this Label Studio project.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Tasks: .jsonl, .json, .csv, .tsv, .txt.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="Title of a new project.")] = "",
+    guidelines: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Guidelines for annotators and teacher.")
+    ] = None,
+    field: Annotated[list[str] | None, typer.Option(help="Import this field of the data too.")] = None,
+    gold_share: Annotated[
+        float | None, typer.Option(min=0.05, max=0.5, help="Share held out for this project.")
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(min=0.0, max=0.2, help="Non-inferiority margin of this project.")
+    ] = None,
+    uncertainty_sampling: Annotated[
+        bool, typer.Option(help="New project: least certain tasks first.")
+    ] = False,
+    token_stdin: Annotated[bool, typer.Option(help="Read Label Studio's token from standard input.")] = False,
+) -> None:
+    """Connect a Label Studio project, new or existing. The backend has to be running."""
+    from handover.commands.connect import ConnectRequest
+    from handover.commands.connect import connect as run
+    from handover.runtime import Runtime
+
+    with _sentences() as settings:
+        request = ConnectRequest(
+            project=project,
+            config=config,
+            title=title,
+            data=data,
+            guidelines=guidelines,
+            fields=tuple(field or ()),
+            gold_share=gold_share,
+            margin=margin,
+            uncertainty_sampling=uncertainty_sampling,
+        )
+        runtime = Runtime(settings).open()
+        try:
+            connected = run(
+                runtime, request, token=_token(runtime.api_key(), from_stdin=token_stdin), say=_say
+            )
+        finally:
+            runtime.close()
+        _say(f"Done. Annotate at {connected.url} - and see `handover status`.")
+
+
+def _token(known: str, *, from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().strip()
+    # Never an option of the command: the process list would show it.
+    return known or str(typer.prompt("Label Studio token (Account & Settings)", hide_input=True)).strip()
+
+
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show where every project and aspect stands."""
+    from handover.commands.show import show_status
+    from handover.runtime import Runtime
+    from handover.status import read_status
+
+    with _sentences() as settings:
+        runtime = Runtime(settings).open(needs_redis=False)
+        try:
+            with runtime.database.read() as session:
+                current = read_status(session, settings)
+        finally:
+            runtime.close()
+        if as_json:
+            typer.echo(json.dumps(current.to_json(), indent=2, ensure_ascii=False))
+        else:
+            show_status(console, current)
+
+
+@app.command()
+def retrain(project: ProjectOption, aspect: AspectOption = "") -> None:
+    """Enqueue a training now, whatever has changed since the last one."""
+    from handover.jobs.queue import JobKind
+    from handover.runtime import Runtime
+    from handover.store.projects import find_aspect
+
+    with _sentences() as settings:
+        runtime = Runtime(settings).open()
+        try:
+            with runtime.database.read() as session:
+                row = find_aspect(session, ls_project_id=project, name=aspect)
+            job_id = runtime.queue.enqueue(JobKind.RETRAIN, row.id)
+        finally:
+            runtime.close()
+        done = f"Enqueued {job_id}." if job_id else "A training waits already."
+        _say(f"{done} A running `handover worker` takes it; `handover status` shows the result.")
+
+
+@app.command()
+def sync(
+    project: Annotated[int | None, typer.Option("--project", "-p", help="Only this project.")] = None,
+) -> None:
+    """Fetch everything that webhooks may have lost from Label Studio, now."""
+    from handover.commands.sync import sync_now
+    from handover.runtime import Runtime
+
+    with _sentences() as settings:
+        runtime = Runtime(settings).open()
+        try:
+            for line in sync_now(runtime, ls_project_id=project):
+                _say(line)
+        finally:
+            runtime.close()
+
+
+@app.command()
+def export(
+    project: ProjectOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    aspect: AspectOption = "",
+    version: Annotated[str, typer.Option(help="A student's version; else the champion.")] = "",
+    force: Annotated[bool, typer.Option(help="Replace the folder if it exists.")] = False,
+) -> None:
+    """Write a student as a spaCy pipeline that needs nothing but spaCy."""
+    from handover.commands.export import export as run
+    from handover.runtime import Runtime
+
+    with _sentences() as settings:
+        runtime = Runtime(settings).open(needs_redis=False)
+        try:
+            path, student = run(
+                runtime, ls_project_id=project, aspect=aspect, target=output, version=version, force=force
+            )
+        finally:
+            runtime.close()
+        _say(f"Exported student {student} to {path}. Use it: nlp = spacy.load({os.fspath(path)!r})")

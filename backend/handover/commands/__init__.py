@@ -1,0 +1,1 @@
+"""The work behind the command line: functions with plain arguments that can be called and tested."""

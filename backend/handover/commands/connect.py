@@ -1,0 +1,209 @@
+"""Connect a Label Studio project: create or adopt it, import tasks, webhook first, then the ML backend."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from handover.errors import ConfigError, HandoverError
+from handover.jobs.queue import JobKind
+from handover.labelstudio.client import BasicAuth, LabelStudioClient, ProjectInfo
+from handover.labelstudio.label_config import parse_label_config
+from handover.runtime import TOKEN, Runtime
+from handover.serving import go_live, register, version_of, wanted
+from handover.store.projects import get_project
+
+Say = Callable[[str], None]
+
+DEFAULT_SAMPLING = "Sequential sampling"
+
+
+@dataclass(frozen=True)
+class ConnectRequest:
+    """What to connect: an existing project by its id, or a new one from a labeling config."""
+
+    project: int | None = None
+    config: Path | None = None
+    title: str = ""
+    data: Path | None = None
+    guidelines: Path | None = None
+    fields: tuple[str, ...] = ()
+    gold_share: float | None = None
+    margin: float | None = None
+    uncertainty_sampling: bool = False
+
+
+@dataclass(frozen=True)
+class Connected:
+    """The connected project."""
+
+    project_id: int
+    ls_project_id: int
+    url: str
+    version: str
+
+
+def connect(runtime: Runtime, request: ConnectRequest, *, token: str, say: Say) -> Connected:
+    """Connect a project; every step can be repeated. Raises ConfigError and LabelStudioError.
+
+    The backend has to be running, because Label Studio asks it at once.
+    """
+    settings = runtime.settings
+    client = LabelStudioClient(settings.label_studio_url, token, timeout=settings.label_studio_timeout)
+    say(f"Label Studio at {client.url}: signed in as {client.whoami()}.")
+    with runtime.database.write() as session:
+        runtime.secrets.put(session, TOKEN, token)
+    guidelines = request.guidelines.read_text() if request.guidelines else ""
+    info = _find_or_create(client, request, guidelines, say)
+    _check_config(info, say)
+    if request.data is not None:
+        _import(client, info, request, say)
+    project_id, version = _register(runtime, info, request, guidelines)
+    _connect_backend(runtime, client, project_id, info, version, say)
+    for kind in (JobKind.RECONCILE, JobKind.PREFETCH):
+        runtime.queue.enqueue(kind, project_id)
+    return Connected(project_id, info.id, f"{client.url}/projects/{info.id}", version)
+
+
+def read_tasks(path: Path, fields: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The tasks of a .jsonl, .json, .csv, .tsv or .txt file, cut down to the fields that are asked for.
+
+    Other fields of the file (labels, notes) stay out of Label Studio. Raises ConfigError.
+    """
+    wanted_fields = list(dict.fromkeys(fields))
+    for number, record in enumerate(_records(path, wanted_fields), start=1):
+        if not isinstance(record, dict):
+            raise ConfigError(f"Record {number} of {path} is {type(record).__name__}, expected an object.")
+        data = record["data"] if isinstance(record.get("data"), dict) else record
+        yield {field: data[field] for field in wanted_fields if field in data}
+
+
+def _records(path: Path, fields: list[str]) -> Iterable[Any]:
+    suffix = path.suffix.lower()
+    if suffix == ".jsonl":
+        return _json_lines(path)
+    if suffix == ".json":
+        return _json_list(path)
+    if suffix in (".csv", ".tsv"):
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return list(csv.DictReader(file, delimiter="\t" if suffix == ".tsv" else ","))
+    if suffix == ".txt":
+        return [{fields[0]: line} for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    raise ConfigError(f"{path} has the ending {suffix!r}; expected .jsonl, .json, .csv, .tsv or .txt.")
+
+
+def _json_lines(path: Path) -> Iterator[Any]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise ConfigError(f"Line {number} of {path} is not valid JSON: {error.msg}.") from error
+
+
+def _json_list(path: Path) -> list[Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path} is not valid JSON: line {error.lineno}: {error.msg}.") from error
+    if not isinstance(value, list):
+        raise ConfigError(f"{path} holds {type(value).__name__}, expected a list of tasks.")
+    return value
+
+
+def _find_or_create(
+    client: LabelStudioClient, request: ConnectRequest, guidelines: str, say: Say
+) -> ProjectInfo:
+    if request.project is not None:
+        info = client.project(request.project)
+        say(f"Adopting project {info.id} “{info.title}”.")
+        return info
+    if request.config is None:
+        raise ConfigError("Nothing to connect: give --project ID, or --config FILE.xml to create a project.")
+    config = request.config.read_text(encoding="utf-8")
+    parse_label_config(config)
+    title = request.title or request.config.stem
+    sampling = "Uncertainty sampling" if request.uncertainty_sampling else DEFAULT_SAMPLING
+    info = client.create_project(title, config, instruction=_as_html(guidelines), sampling=sampling)
+    say(f"Created project {info.id} “{info.title}” ({info.sampling.lower()}).")
+    return info
+
+
+def _check_config(info: ProjectInfo, say: Say) -> None:
+    parsed = parse_label_config(info.label_config)
+    for aside in parsed.set_aside:
+        say(f"Set aside: {aside.reason}")
+    if not parsed.aspects:
+        raise ConfigError(
+            f"Project {info.id} has no control tag that Handover can predict. Add <Choices> or <Labels> on a <Text>."
+        )
+    for aspect in parsed.aspects:
+        labels = ", ".join(aspect.label_names)
+        say(f"Aspect {aspect.name!r} ({aspect.kind.value}) on field {aspect.text_field!r}: {labels}.")
+
+
+def _import(client: LabelStudioClient, info: ProjectInfo, request: ConnectRequest, say: Say) -> None:
+    assert request.data is not None  # noqa: S101 - for the type checker; the caller looked
+    aspects = parse_label_config(info.label_config).aspects
+    tasks = list(read_tasks(request.data, [*(a.text_field for a in aspects), *request.fields]))
+    if not any(tasks):
+        fields = ", ".join(sorted({a.text_field for a in aspects}))
+        raise ConfigError(
+            f"{request.data} has no record with the field {fields}, which the labeling config shows."
+        )
+    say(f"Imported {client.import_tasks(info.id, tasks)} tasks.")
+
+
+def _register(
+    runtime: Runtime, info: ProjectInfo, request: ConnectRequest, guidelines: str
+) -> tuple[int, str]:
+    project_id = register(runtime, info.id, info.label_config, title=info.title, sampling=info.sampling).id
+    with runtime.database.write() as session:
+        project = get_project(session, project_id)
+        project.guidelines = guidelines or project.guidelines
+        given = {"gold_share": request.gold_share, "margin": request.margin}
+        project.options = {**(project.options or {}), **{k: v for k, v in given.items() if v is not None}}
+        served = wanted(session, runtime, project)
+        if project.ls_ml_backend_id is None:  # nothing is shown yet, so there is nothing to switch
+            go_live(project, served)
+        return project_id, project.live_version or version_of(served)
+
+
+def _connect_backend(
+    runtime: Runtime, client: LabelStudioClient, project_id: int, info: ProjectInfo, version: str, say: Say
+) -> None:
+    settings = runtime.settings
+    url = settings.backend_url
+    # Label Studio makes a webhook without headers by itself when it connects a backend, unless one with that
+    # URL exists: so the webhook comes first.
+    webhook_id = client.ensure_webhook(
+        info.id, f"{url}/webhook", secret=settings.webhook_secret.get_secret_value()
+    )
+    password = settings.basic_auth_password.get_secret_value()
+    auth = BasicAuth(settings.basic_auth_user, password) if settings.basic_auth_user else None
+    try:
+        backend_id = client.ensure_ml_backend(info.id, url, title=version, auth=auth)
+    except HandoverError as error:
+        raise ConfigError(
+            f"Label Studio could not connect to this backend at {url}. Is `handover serve` running, and is that the "
+            f"URL under which Label Studio reaches it (HANDOVER_PUBLIC_URL)? {error}"
+        ) from error
+    client.show_version(info.id, backend_id, version)
+    with runtime.database.write() as session:
+        project = get_project(session, project_id)
+        project.ls_webhook_id, project.ls_ml_backend_id = webhook_id, backend_id
+    say(
+        f"Webhook {webhook_id} and ML backend {backend_id} point to {url}; predictions are shown as {version!r}."
+    )
+
+
+def _as_html(markdown: str) -> str:
+    """Guidelines as Label Studio's instructions, which are HTML: paragraphs and line breaks kept, nothing else."""
+    paragraphs = [p.strip() for p in markdown.split("\n\n") if p.strip()]
+    return "".join(f"<p>{html.escape(p).replace(chr(10), '<br>')}</p>" for p in paragraphs)

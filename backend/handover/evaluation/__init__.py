@@ -1,0 +1,11 @@
+"""Everything that is decided with numbers, as pure functions without I/O.
+
+split        which task is gold, dev or train; near-identical texts together
+consensus    several annotations of one task become one, or none
+scores       sufficient statistics per document, and scores with spaCy's names
+bootstrap    resampled differences between student and teacher on the same documents
+bounds       confidence bounds of that difference that hold for few documents, too
+spending     how much of the permitted error one look at the gold may use
+gate         promote the student, keep the teacher, or wait for more gold
+simulate     what the gate does over many looks, by simulation
+"""

@@ -1,0 +1,106 @@
+"""What people annotated, as examples for one aspect: train, dev, and the gold that is still blind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from sqlalchemy.orm import Session
+
+from handover.domain import Annotation, Aspect, Split
+from handover.evaluation.consensus import consensus
+from handover.intake import problem_of, text_of
+from handover.labelstudio.convert import read_result
+from handover.store import annotations as annotation_store
+from handover.store.models import AnnotationRow, AspectRow, TaskRow
+from handover.store.projects import aspect_of
+
+
+@dataclass(frozen=True)
+class LabelledTask:
+    """A task with the annotation its annotators agree on."""
+
+    task_id: int
+    ls_task_id: int
+    text: str
+    annotation: Annotation
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The usable annotations of an aspect by split, and why others are missing.
+
+    `voided` counts gold tasks that were not annotated blind, `ties` tasks without a majority, `unusable` tasks
+    whose text or annotation cannot be used.
+    """
+
+    train: tuple[LabelledTask, ...]
+    dev: tuple[LabelledTask, ...]
+    gold: tuple[LabelledTask, ...]
+    voided: int
+    ties: int
+    unusable: int
+
+    @property
+    def gold_hash(self) -> str:
+        """Identifies the gold: texts and annotations."""
+        rows = sorted((task.ls_task_id, task.text, task.annotation.to_json()) for task in self.gold)
+        payload = json.dumps([list(row) for row in rows], sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(payload.encode()).hexdigest()[:12]
+
+
+def load_examples(session: Session, aspect_row: AspectRow, *, max_text_chars: int) -> Examples:
+    """Read all finished annotations of an aspect's project as examples."""
+    aspect = aspect_of(aspect_row)
+    by_split: dict[Split, list[LabelledTask]] = {split: [] for split in Split}
+    voided = ties = unusable = 0
+    for task, rows in _by_task(annotation_store.finished(session, aspect_row.project_id)):
+        text = text_of(task.data, aspect)
+        if problem_of(task.data, aspect, max_text_chars=max_text_chars):
+            unusable += 1
+            continue
+        split = Split(task.split)
+        usable = [row for row in rows if split is not Split.GOLD or is_blind(row, task)]
+        voided += split is Split.GOLD and len(usable) < len(rows) and not usable
+        annotations = _read(usable, aspect, text)
+        if not annotations:
+            unusable += bool(usable)
+            continue
+        agreed = consensus(aspect.kind, annotations)
+        if agreed is None:
+            ties += 1
+            continue
+        by_split[split].append(LabelledTask(task.id, task.ls_id, text, agreed))
+    train, dev, gold = (tuple(by_split[split]) for split in (Split.TRAIN, Split.DEV, Split.GOLD))
+    return Examples(train=train, dev=dev, gold=gold, voided=voided, ties=ties, unusable=unusable)
+
+
+def is_blind(row: AnnotationRow, task: TaskRow) -> bool:
+    """Whether an annotation of a gold task was made without seeing an answer.
+
+    Not blind: started from a prediction with content (or one nobody has looked at yet); imported and not
+    confirmed as ground truth; made before the task's text was changed.
+    """
+    if row.ls_parent_prediction_id is not None and row.parent_has_content is not False:
+        return False
+    if row.imported and not row.ground_truth:
+        return False
+    return task.data_changed_at is None or row.ls_updated_at >= task.data_changed_at
+
+
+def _by_task(
+    rows: Sequence[tuple[TaskRow, AnnotationRow]],
+) -> Iterable[tuple[TaskRow, list[AnnotationRow]]]:
+    for _, group in groupby(rows, key=lambda pair: pair[0].id):
+        pairs = list(group)
+        yield pairs[0][0], [annotation for _, annotation in pairs]
+
+
+def _read(rows: Sequence[AnnotationRow], aspect: Aspect, text: str) -> list[Annotation]:
+    """The annotations, or those marked as ground truth alone where there are any."""
+    chosen = [row for row in rows if row.ground_truth] or list(rows)
+    readings = (read_result(row.result, aspect, text).annotation for row in chosen)
+    return [annotation for annotation in readings if annotation is not None]

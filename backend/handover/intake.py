@@ -1,0 +1,322 @@
+"""Bring what Label Studio says into the store: configs, tasks, annotations. Applying the same twice changes nothing.
+
+Webhooks and `reconcile` both end here, so that it makes no difference how a change became known.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from handover.domain import Aspect
+from handover.errors import ConfigError
+from handover.evaluation.split import Fingerprint, assign_split, find_head, fingerprints
+from handover.labelstudio.convert import read_result
+from handover.labelstudio.label_config import parse_label_config
+from handover.labelstudio.protocol import AnnotationIn, TaskIn
+from handover.settings import Settings
+from handover.store import annotations as annotation_store
+from handover.store import tasks as task_store
+from handover.store.answers import forget_predictions
+from handover.store.models import AnnotationRow, ProjectRow, SetAsideRow, TaskRow, utcnow
+from handover.store.projects import aspect_of, aspects_of, project_by_ls_id, put_aspects
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What intake needs of the settings, with the project's own values on top."""
+
+    gold_share: float
+    dev_share: float
+    max_text_chars: int
+
+
+def options_for(project: ProjectRow, settings: Settings) -> Options:
+    """The options of a project: its own where it has some, else the settings'."""
+    return Options(
+        gold_share=float((project.options or {}).get("gold_share", settings.gold_share)),
+        dev_share=settings.dev_share,
+        max_text_chars=settings.max_text_chars,
+    )
+
+
+def adopt_project(
+    session: Session, ls_project_id: int, *, title: str = "", sampling: str | None = None
+) -> ProjectRow:
+    """The row of a Label Studio project, made if it is new."""
+    project = project_by_ls_id(session, ls_project_id)
+    if project is None:
+        project = ProjectRow(ls_id=ls_project_id, options={})
+        session.add(project)
+        session.flush()
+    project.title = title or project.title
+    project.sampling = project.sampling if sampling is None else sampling
+    return project
+
+
+def apply_config(session: Session, project: ProjectRow, label_config: str) -> bool:
+    """Bring the aspects in line with a labeling config. Returns True when an aspect changed.
+
+    Tags that cannot be used are set aside with the reason. A config that cannot be read at all leaves the
+    project without active aspects, and says so in the same place.
+    """
+    if not label_config or label_config == project.label_config:
+        return False
+    project.label_config = label_config
+    session.execute(
+        delete(SetAsideRow).where(SetAsideRow.project_id == project.id, SetAsideRow.subject == "tag")
+    )
+    try:
+        parsed = parse_label_config(label_config)
+    except ConfigError as error:
+        _set_aside(session, project, "tag", "", str(error))
+        return put_aspects(session, project, ())
+    for aside in parsed.set_aside:
+        _set_aside(session, project, "tag", aside.name, aside.reason)
+    changed = put_aspects(session, project, parsed.aspects)
+    if changed:
+        _review_tasks(session, project)
+    return changed
+
+
+def apply_tasks(
+    session: Session, project: ProjectRow, tasks: Sequence[TaskIn], options: Options
+) -> dict[int, TaskRow]:
+    """Store new tasks and changed data; returns the rows by Label Studio's task id."""
+    known = task_store.tasks_by_ls_id(session, project.id, [task.id for task in tasks])
+    aspects = [aspect_of(row) for row in aspects_of(session, project.id)]
+    fresh = [task for task in tasks if task.id not in known]
+    _add_tasks(session, project, list({task.id: task for task in fresh}.values()), aspects, options)
+    for task in tasks:
+        row = known.get(task.id)
+        if row is not None and (row.data != task.data or row.deleted):
+            _change_task(session, project, row, task, aspects, options)
+    if fresh:
+        known.update(task_store.tasks_by_ls_id(session, project.id, [task.id for task in fresh]))
+    return known
+
+
+def text_of(data: Mapping[str, Any], aspect: Aspect) -> str:
+    """The text of a task's data that an aspect is about, empty when there is none."""
+    value = data.get(aspect.text_field)
+    return value if isinstance(value, str) else ""
+
+
+def problem_of(data: Mapping[str, Any], aspect: Aspect, *, max_text_chars: int) -> str:
+    """Why a task cannot be used for an aspect; empty when it can."""
+    value = data.get(aspect.text_field)
+    if aspect.text_field not in data:
+        return f"The task has no field {aspect.text_field!r}, which the labeling config shows as ${aspect.text_field}."
+    if not isinstance(value, str):
+        return f"Field {aspect.text_field!r} holds {type(value).__name__}, expected a text."
+    if not value.strip():
+        return f"Field {aspect.text_field!r} is empty."
+    if len(value) > max_text_chars:
+        return f"Field {aspect.text_field!r} has {len(value)} characters, more than the limit of {max_text_chars}."
+    return ""
+
+
+def apply_annotation(session: Session, project: ProjectRow, task: TaskRow, annotation: AnnotationIn) -> bool:
+    """Store a new or changed annotation. Returns False when it was known already or is older than what is known."""
+    row = annotation_store.annotations_by_ls_id(session, project.id, [annotation.id]).get(annotation.id)
+    if row is not None and not _is_news(row, annotation):
+        return False
+    action = "updated" if row is not None else "created"
+    revision = annotation_store.next_revision(session)
+    if row is None:
+        row = AnnotationRow(project_id=project.id, task_id=task.id, ls_id=annotation.id)
+    _fill(row, annotation, revision=revision)
+    session.add(row)
+    session.flush()
+    annotation_store.add_history(session, row, action)
+    _check_result(session, project, task, row)
+    return True
+
+
+def delete_annotations(session: Session, project: ProjectRow, ls_ids: Sequence[int]) -> int:
+    """Mark annotations as deleted. Returns how many changed."""
+    rows = annotation_store.annotations_by_ls_id(session, project.id, ls_ids).values()
+    gone = [row for row in rows if not row.deleted]
+    for row in gone:
+        row.deleted, row.revision = True, annotation_store.next_revision(session)
+        annotation_store.add_history(session, row, "deleted")
+        session.execute(delete(SetAsideRow).where(SetAsideRow.annotation_id == row.id))
+    return len(gone)
+
+
+def delete_tasks(session: Session, project: ProjectRow, ls_ids: Sequence[int]) -> int:
+    """Mark tasks and their annotations as deleted. Returns how many tasks changed."""
+    task_ids = task_store.mark_deleted(session, project.id, ls_ids)
+    for task_id in task_ids:
+        rows = annotation_store.annotations_of_task(session, task_id)
+        delete_annotations(session, project, [row.ls_id for row in rows])
+        session.execute(delete(SetAsideRow).where(SetAsideRow.task_id == task_id))
+    return len(task_ids)
+
+
+def _is_news(row: AnnotationRow, annotation: AnnotationIn) -> bool:
+    if annotation.updated_at < row.ls_updated_at:
+        return False
+    same = (
+        row.result == annotation.result
+        and row.was_cancelled == annotation.was_cancelled
+        and row.ground_truth == annotation.ground_truth
+    )
+    return row.deleted or not same
+
+
+def _fill(row: AnnotationRow, annotation: AnnotationIn, *, revision: int) -> None:
+    if annotation.parent_prediction != row.ls_parent_prediction_id:
+        row.parent_has_content = None
+    row.result = annotation.result
+    row.was_cancelled = annotation.was_cancelled
+    row.ground_truth = annotation.ground_truth
+    row.imported = annotation.is_imported
+    row.completed_by = annotation.completed_by
+    row.lead_time = annotation.lead_time
+    row.ls_parent_prediction_id = annotation.parent_prediction
+    row.ls_updated_at = annotation.updated_at
+    row.deleted = False
+    row.revision = revision
+
+
+def _check_result(session: Session, project: ProjectRow, task: TaskRow, row: AnnotationRow) -> None:
+    """Count what of an annotation had to be repaired or cannot be used."""
+    session.execute(delete(SetAsideRow).where(SetAsideRow.annotation_id == row.id))
+    if row.was_cancelled:
+        return
+    for aspect in (aspect_of(a) for a in aspects_of(session, project.id)):
+        reading = read_result(row.result, aspect, text_of(task.data, aspect))
+        for reason in reading.set_aside:
+            _set_aside(session, project, "annotation", aspect.name, reason, task=task, annotation=row)
+        for _ in range(reading.repaired):
+            _set_aside(
+                session,
+                project,
+                "annotation",
+                aspect.name,
+                "offsets repaired",
+                task=task,
+                annotation=row,
+                repaired=True,
+            )
+
+
+def _set_aside(
+    session: Session,
+    project: ProjectRow,
+    subject: str,
+    name: str,
+    reason: str,
+    *,
+    task: TaskRow | None = None,
+    annotation: AnnotationRow | None = None,
+    repaired: bool = False,
+) -> None:
+    session.add(
+        SetAsideRow(
+            project_id=project.id,
+            task_id=task.id if task else None,
+            annotation_id=annotation.id if annotation else None,
+            subject=subject,
+            name=name,
+            reason=reason,
+            repaired=repaired,
+        )
+    )
+
+
+def _add_tasks(
+    session: Session,
+    project: ProjectRow,
+    tasks: Sequence[TaskIn],
+    aspects: Sequence[Aspect],
+    options: Options,
+) -> None:
+    prints = fingerprints([_split_text(task.data, aspects) for task in tasks])
+    groups = _group(session, prints)
+    rows = []
+    for task, fingerprint, group in zip(tasks, prints, groups, strict=True):
+        split = assign_split(group, gold_share=options.gold_share, dev_share=options.dev_share)
+        row = TaskRow(project_id=project.id, ls_id=task.id, data=task.data, split=split.value)
+        row.text_key, row.group_key = fingerprint.key, group
+        rows.append(row)
+    session.add_all(rows)
+    session.flush()
+    for row in rows:
+        _check_task(session, project, row, aspects, options)
+
+
+def _change_task(
+    session: Session,
+    project: ProjectRow,
+    row: TaskRow,
+    task: TaskIn,
+    aspects: Sequence[Aspect],
+    options: Options,
+) -> None:
+    if row.data != task.data:
+        # The split stays: what was held out must not become training data by an edit, nor the reverse.
+        row.data, row.data_changed_at, row.pushed_version = task.data, utcnow(), ""
+        row.text_key = fingerprints([_split_text(task.data, aspects)])[0].key
+        forget_predictions(session, [row.id])
+    row.deleted = False
+    session.execute(
+        delete(SetAsideRow).where(SetAsideRow.task_id == row.id, SetAsideRow.annotation_id.is_(None))
+    )
+    _check_task(session, project, row, aspects, options)
+
+
+def _check_task(
+    session: Session, project: ProjectRow, row: TaskRow, aspects: Sequence[Aspect], options: Options
+) -> None:
+    for aspect in aspects:
+        problem = problem_of(row.data, aspect, max_text_chars=options.max_text_chars)
+        if problem:
+            _set_aside(session, project, "task", aspect.name, problem, task=row)
+
+
+def _review_tasks(session: Session, project: ProjectRow) -> None:
+    """After a change of the config: what is set aside may have changed with it."""
+    query = select(TaskRow).where(TaskRow.project_id == project.id, ~TaskRow.deleted)
+    aspects = [aspect_of(row) for row in aspects_of(session, project.id)]
+    session.execute(
+        delete(SetAsideRow).where(SetAsideRow.project_id == project.id, SetAsideRow.subject == "task")
+    )
+    limit = Settings.model_fields["max_text_chars"].default
+    for row in session.scalars(query):
+        _check_task(session, project, row, aspects, Options(0.0, 0.0, limit))
+        row.pushed_version = ""
+
+
+def _split_text(data: Mapping[str, Any], aspects: Sequence[Aspect]) -> str:
+    """The text that decides the split: what the aspects of the project are about."""
+    fields = sorted({aspect.text_field for aspect in aspects})
+    return "\n".join(str(data.get(field, "")) for field in fields)
+
+
+def _group(session: Session, prints: Sequence[Fingerprint]) -> list[str]:
+    """The group of each text: the one it was given before, that of an earlier near-identical text, or its own."""
+    candidates = task_store.candidate_groups(session, [band for p in prints for band in p.bands])
+    known = task_store.groups_by_text(session, [p.key for p in prints])
+    added: dict[str, tuple[bytes, Sequence[str]]] = {}
+    for fingerprint in prints:
+        if fingerprint.key in known:
+            continue
+        near = (pair for band in fingerprint.bands for pair in candidates.get(band, ()))
+        group = find_head(fingerprint.signature, near)
+        if group is None:
+            group = fingerprint.key
+            added[group] = (fingerprint.signature, fingerprint.bands)
+            for band in fingerprint.bands:
+                candidates.setdefault(band, []).append((group, fingerprint.signature))
+        known[fingerprint.key] = group
+    task_store.add_groups(session, added)
+    return [known[p.key] for p in prints]

@@ -1,0 +1,165 @@
+"""The queue: RQ on Redis with the JSON serializer, and a row in the store for every job.
+
+Of one kind and subject at most one job waits (a unique key in the store), and of `retrain` at most one runs
+per aspect (RQ's rate limit with a concurrency of one).
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry as RedisRetry
+from rq import Queue, Retry
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
+from rq.rate_limit import RateLimit
+from rq.serializers import JSONSerializer
+
+from handover.errors import UnavailableError
+from handover.store import jobs as job_store
+from handover.store.database import Database
+from handover.store.models import utcnow
+
+logger = logging.getLogger(__name__)
+
+QUEUE_NAMES = ("handover-quick", "handover-train")
+"""Queues in the order in which a worker empties them: short jobs never wait for a whole training to be next."""
+
+RESULT_TTL = 3600
+"""Seconds that Redis keeps a finished job; the store keeps its row for good."""
+
+FAILURE_TTL = 7 * 24 * 3600
+"""Seconds that Redis keeps a failed job."""
+
+RETRY_INTERVALS = (10, 60, 300)
+"""Seconds before a failed job is tried again: when Label Studio or the teacher is away, it needs a while."""
+
+GRACE = timedelta(seconds=30)
+"""A row younger than this may belong to a job that is just being pushed or just ended."""
+
+
+class JobKind(str, Enum):
+    """What a job does."""
+
+    PREFETCH = "prefetch"
+    RETRAIN = "retrain"
+    REFRESH = "refresh"
+    RECONCILE = "reconcile"
+
+
+@dataclass(frozen=True)
+class JobPolicy:
+    """How a kind of job runs: its queue, time-out in seconds, and what its failures cost."""
+
+    queue: str
+    timeout: int
+    retries: bool
+    exclusive: bool = False
+
+
+def policies(*, train_timeout: int) -> dict[JobKind, JobPolicy]:
+    """The policy of each kind of job."""
+    quick, train = QUEUE_NAMES
+    return {
+        JobKind.PREFETCH: JobPolicy(quick, timeout=3600, retries=True, exclusive=True),
+        JobKind.REFRESH: JobPolicy(quick, timeout=1800, retries=True, exclusive=True),
+        JobKind.RECONCILE: JobPolicy(quick, timeout=1800, retries=False, exclusive=True),
+        JobKind.RETRAIN: JobPolicy(train, timeout=train_timeout, retries=False, exclusive=True),
+    }
+
+
+def connect_redis(url: str, *, patience: float | None) -> redis.Redis:
+    """A connection to Redis. `patience` bounds every wait in seconds; None waits as long as it takes (workers)."""
+    if patience is None:
+        return redis.Redis.from_url(url)
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=patience,
+        socket_connect_timeout=patience,
+        retry=RedisRetry(NoBackoff(), 0),
+    )
+
+
+class JobQueue:
+    """Puts jobs on the queue and tells about them."""
+
+    def __init__(self, connection: redis.Redis, database: Database, *, train_timeout: int) -> None:
+        self.connection = connection
+        self.database = database
+        self._policies = policies(train_timeout=train_timeout)
+
+    def enqueue(
+        self, kind: JobKind, subject_id: int | None, *, arguments: dict[str, object] | None = None
+    ) -> str | None:
+        """Put a job on the queue; returns its id, or None when one of its kind and subject waits already.
+
+        `arguments` are JSON values. Raises UnavailableError when Redis or the database is away; then nothing
+        waits.
+        """
+        job_id = f"{kind.value}-{subject_id if subject_id is not None else 'all'}-{uuid.uuid4().hex[:12]}"
+        with self.database.write() as session:
+            if not job_store.add_waiting(session, job_id=job_id, kind=kind.value, subject_id=subject_id):
+                return None
+        # The row is committed first: a worker may start the job before this call returns.
+        try:
+            self._push(job_id, kind, [subject_id], arguments or {})
+        except redis.RedisError as error:
+            with self.database.write() as session:
+                job_store.forget(session, job_id)
+            raise UnavailableError(f"Redis is not available: {type(error).__name__}.") from error
+        return job_id
+
+    def _push(self, job_id: str, kind: JobKind, args: list[object], kwargs: dict[str, object]) -> None:
+        policy = self._policies[kind]
+        queue = Queue(policy.queue, connection=self.connection, serializer=JSONSerializer)
+        queue.enqueue_call(
+            f"handover.jobs.work.{kind.value}",
+            args=args,
+            kwargs=kwargs,
+            job_id=job_id,
+            timeout=policy.timeout,
+            result_ttl=RESULT_TTL,
+            failure_ttl=FAILURE_TTL,
+            retry=Retry(max=len(RETRY_INTERVALS), interval=list(RETRY_INTERVALS)) if policy.retries else None,
+            rate_limit=RateLimit(f"{kind.value}-{args[0]}", 1) if policy.exclusive else None,
+        )
+
+    def fetch(self, job_id: str) -> Job | None:
+        """RQ's view of a job, None when Redis does not know it (any more)."""
+        try:
+            return Job.fetch(job_id, connection=self.connection, serializer=JSONSerializer)
+        except NoSuchJobError:
+            return None
+
+    def mark_lost(self) -> list[str]:
+        """Close the rows of jobs that Redis lost or whose worker was killed; returns their ids.
+
+        Without this a lost job would count as waiting for good and keep others from being enqueued.
+        """
+        with self.database.read() as session:
+            rows = [row for row in job_store.active_jobs(session) if utcnow() - row.enqueued_at > GRACE]
+        lost = [row.id for row in rows if self._is_over(row.id)]
+        if lost:
+            with self.database.write() as session:
+                for job_id in lost:
+                    job_store.set_ended(
+                        session, job_id, status="lost", error="The job was lost or its worker killed."
+                    )
+        return lost
+
+    def _is_over(self, job_id: str) -> bool:
+        job = self.fetch(job_id)
+        return job is None or job.is_failed or job.is_finished or job.is_stopped or job.is_canceled
+
+    def ping(self) -> None:
+        """Raises UnavailableError when Redis is away."""
+        try:
+            self.connection.ping()
+        except redis.RedisError as error:
+            raise UnavailableError(f"Redis is not available: {type(error).__name__}.") from error

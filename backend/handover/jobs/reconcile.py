@@ -1,0 +1,117 @@
+"""Fetch what webhooks lost: Label Studio's API is the truth, the store follows it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from itertools import islice
+
+from sqlalchemy.orm import Session
+
+from handover.errors import ConfigError
+from handover.intake import apply_annotation, apply_tasks, delete_annotations, delete_tasks, options_for
+from handover.jobs import refresh
+from handover.jobs.queue import JobKind
+from handover.jobs.trigger import trigger_retrains
+from handover.labelstudio.client import LabelStudioClient, TaskState
+from handover.runtime import Runtime
+from handover.serving import register
+from handover.settings import Settings
+from handover.store import annotations as annotation_store
+from handover.store import tasks as task_store
+from handover.store.models import ProjectRow
+from handover.store.projects import get_project
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[dict[str, object]], None]
+
+OVERLAP = timedelta(seconds=60)
+"""Changes are fetched from this long before the last run, because clocks differ and transactions take time."""
+
+BATCH = 200
+
+
+def run(runtime: Runtime, project_id: int, progress: Progress, *, full: bool = False) -> dict[str, object]:
+    """Bring the store in line with Label Studio; `full` reads all tasks and finds deleted ones too."""
+    runtime.queue.mark_lost()
+    with runtime.database.read() as session:
+        project = get_project(session, project_id)
+    try:
+        client = runtime.label_studio()
+    except ConfigError as error:
+        return {"skipped": str(error)}
+    info = client.project(project.ls_id)
+    register(runtime, project.ls_id, info.label_config, title=info.title, sampling=info.sampling)
+    full = full or project.synced_until is None
+    counts = _fetch(runtime, client, project, full=full, progress=progress)
+    if full:
+        counts["deleted"] = _sweep(runtime, client, project)
+    counts["parents"] = _resolve_parents(runtime, client, project)
+    _follow_up(runtime, project)
+    return dict(counts)
+
+
+def _fetch(
+    runtime: Runtime, client: LabelStudioClient, project: ProjectRow, *, full: bool, progress: Progress
+) -> dict[str, int]:
+    since = None if full or project.synced_until is None else project.synced_until - OVERLAP
+    tasks = changed = 0
+    newest = project.synced_until
+    for states in _batches(client.task_states(project.ls_id, updated_after=since)):
+        with runtime.database.write() as session:
+            changed += _apply(session, project.id, states, runtime.settings)
+        tasks += len(states)
+        newest = max([state.updated_at for state in states] + ([newest] if newest else []))
+        progress({"tasks": tasks, "changed": changed})
+    with runtime.database.write() as session:
+        get_project(session, project.id).synced_until = newest
+    return {"tasks": tasks, "changed": changed}
+
+
+def _apply(session: Session, project_id: int, states: list[TaskState], settings: Settings) -> int:
+    project = get_project(session, project_id)
+    rows = apply_tasks(session, project, [state.task for state in states], options_for(project, settings))
+    changed = 0
+    for state in states:
+        row = rows[state.task.id]
+        changed += sum(apply_annotation(session, project, row, a) for a in state.annotations)
+        present = {annotation.id for annotation in state.annotations}
+        known = annotation_store.annotations_of_task(session, row.id)
+        changed += delete_annotations(session, project, [a.ls_id for a in known if a.ls_id not in present])
+    return changed
+
+
+def _sweep(runtime: Runtime, client: LabelStudioClient, project: ProjectRow) -> int:
+    present = client.task_ids(project.ls_id)
+    with runtime.database.write() as session:
+        gone = task_store.all_ls_ids(session, project.id) - present
+        return delete_tasks(session, get_project(session, project.id), sorted(gone))
+
+
+def _resolve_parents(runtime: Runtime, client: LabelStudioClient, project: ProjectRow) -> int:
+    """Find out whether the predictions that annotators started from showed anything."""
+    with runtime.database.read() as session:
+        rows = annotation_store.unresolved_parents(session, project.id)
+        parents = {row.ls_parent_prediction_id for row in rows if row.ls_parent_prediction_id is not None}
+    verdicts = {parent: client.prediction_has_content(parent) for parent in sorted(parents)}
+    with runtime.database.write() as session:
+        for row in annotation_store.unresolved_parents(session, project.id):
+            if row.ls_parent_prediction_id in verdicts:
+                # A prediction that is gone cannot be shown to have been empty.
+                row.parent_has_content = verdicts[row.ls_parent_prediction_id] is not False
+    return len(verdicts)
+
+
+def _follow_up(runtime: Runtime, project: ProjectRow) -> None:
+    if refresh.is_due(runtime, project.id):
+        runtime.queue.enqueue(JobKind.REFRESH, project.id)
+    runtime.queue.enqueue(JobKind.PREFETCH, project.id)
+    trigger_retrains(runtime, project.id)
+
+
+def _batches(states: Iterable[TaskState]) -> Iterable[list[TaskState]]:
+    iterator = iter(states)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch

@@ -1,0 +1,69 @@
+"""The switch that Label Studio shows: new predictions for the open tasks first, then the version moves.
+
+Label Studio is told before our own `/setup` and `/predict` change, and every step can be repeated: a job that
+was interrupted leaves the old version served in full, and its retry completes the switch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from handover.domain import Split
+from handover.errors import ConfigError
+from handover.jobs.prefetch import push_known
+from handover.labelstudio.client import LabelStudioClient
+from handover.runtime import Runtime
+from handover.serving import go_live, version_of, wanted
+from handover.store.models import ProjectRow
+from handover.store.projects import get_project
+from handover.store.tasks import open_tasks
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[dict[str, object]], None]
+
+BATCH = 500
+
+
+def run(runtime: Runtime, project_id: int, progress: Progress) -> dict[str, object]:
+    """Push the wanted version's predictions for all open tasks, and switch to it."""
+    with runtime.database.write() as session:
+        project = get_project(session, project_id)
+        served = wanted(session, runtime, project)
+        # Gold too: `compose` gives it nothing, or what keeps it in the queue under uncertainty sampling.
+        tasks = list(open_tasks(session, project_id, splits=Split))
+    version = version_of(served)
+    pushed = 0
+    for start in range(0, len(tasks), BATCH):
+        pushed += push_known(runtime, project, served, tasks[start : start + BATCH])
+        progress({"version": version, "pushed": pushed, "of": len(tasks)})
+    _show(runtime, project, version)
+    with runtime.database.write() as session:
+        project = get_project(session, project_id)
+        # What is wanted may have changed meanwhile; only what was pushed goes live.
+        now = wanted(session, runtime, project)
+        if version_of(now) == version:
+            go_live(project, now)
+    logger.info("Project %d shows %s (%d predictions pushed)", project.ls_id, version, pushed)
+    return {"version": version, "pushed": pushed}
+
+
+def is_due(runtime: Runtime, project_id: int) -> bool:
+    """Whether Label Studio shows something else than it should."""
+    with runtime.database.write() as session:
+        project = get_project(session, project_id)
+        return version_of(wanted(session, runtime, project)) != project.live_version
+
+
+def _show(runtime: Runtime, project: ProjectRow, version: str) -> None:
+    client = _client(runtime)
+    if client is not None and project.ls_ml_backend_id is not None:
+        client.show_version(project.ls_id, project.ls_ml_backend_id, version)
+
+
+def _client(runtime: Runtime) -> LabelStudioClient | None:
+    try:
+        return runtime.label_studio()
+    except ConfigError:
+        return None  # Without a token the live mode still asks `/predict` under the new version.

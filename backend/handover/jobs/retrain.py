@@ -1,0 +1,225 @@
+"""One retrain: examples, student, scores, gate, promotion. Nothing is switched before everything is stored."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from handover.domain import Annotation, Aspect, Server
+from handover.errors import TrainingError
+from handover.evaluation.scores import score
+from handover.examples import Examples, LabelledTask, load_examples
+from handover.intake import text_of
+from handover.jobs.look import Look, take_look
+from handover.jobs.queue import JobKind
+from handover.preannotation import teacher_id_of
+from handover.runtime import Runtime
+from handover.store.annotations import last_revision
+from handover.store.answers import silver_of
+from handover.store.models import AspectRow, DecisionRow, ProjectRow, StudentRow
+from handover.store.projects import aspect_of, get_aspect, get_project
+from handover.store.students import student_by_version
+from handover.student.training import LabelledText, TrainedStudent, TrainingSet, TrainOptions, train_student
+from handover.student.version import student_version
+from handover.versions import teacher_version
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[dict[str, object]], None]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a training starts from; annotations that change later belong to the next one."""
+
+    project: ProjectRow
+    row: AspectRow
+    aspect: Aspect
+    examples: Examples
+    silver: tuple[LabelledText, ...]
+    revision: int
+
+    @property
+    def training_set(self) -> TrainingSet:
+        """The examples as the trainer takes them."""
+        return TrainingSet(
+            train=_texts(self.examples.train), dev=_texts(self.examples.dev), silver=self.silver
+        )
+
+
+def run(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:
+    """Train on what people finished, compare with the teacher on gold, and promote what won."""
+    snapshot = _snapshot(runtime, aspect_id)
+    progress({"step": "training", "train": len(snapshot.examples.train), "dev": len(snapshot.examples.dev)})
+    student = _train_once(runtime, snapshot, progress)
+    progress({"step": "evaluating", "student": student.version})
+    look = take_look(runtime, snapshot.project, snapshot.row, student, snapshot.examples)
+    if look is None:
+        return {"student": student.version, "outcome": "no new gold"}
+    promoted = _settle(runtime, snapshot, student, look)
+    if promoted:
+        runtime.queue.enqueue(JobKind.REFRESH, snapshot.project.id)
+    return {
+        "student": student.version,
+        "outcome": look.decision.outcome.value,
+        "reason": look.decision.reason,
+    }
+
+
+def _snapshot(runtime: Runtime, aspect_id: int) -> Snapshot:
+    with runtime.database.read() as session:
+        row = get_aspect(session, aspect_id)
+        project = get_project(session, row.project_id)
+        revision = last_revision(session)
+        examples = load_examples(session, row, max_text_chars=runtime.settings.max_text_chars)
+        aspect = aspect_of(row)
+        version = teacher_version(row.name, teacher_id_of(runtime, project, row))
+        silver = tuple(
+            LabelledText(text_of(task.data, aspect), Annotation.from_json(prediction.annotation))
+            for task, prediction in silver_of(session, row, version)
+            if prediction.annotation is not None
+        )
+    _check_enough(runtime, row, examples)
+    return Snapshot(
+        project=project, row=row, aspect=aspect, examples=examples, silver=silver, revision=revision
+    )
+
+
+def _check_enough(runtime: Runtime, row: AspectRow, examples: Examples) -> None:
+    number, needed = len(examples.train) + len(examples.dev), runtime.settings.min_train
+    if number < needed:
+        raise TrainingError(
+            f"Aspect {row.name!r} has {number} usable train and dev annotations, a training needs {needed} "
+            f"(HANDOVER_MIN_TRAIN). Annotate {needed - number} more tasks that are not gold."
+        )
+
+
+def _train_once(runtime: Runtime, snapshot: Snapshot, progress: Progress) -> StudentRow:
+    """The student of this content: the one that is stored already, or a freshly trained one."""
+    settings = runtime.settings
+    options = TrainOptions(seed=settings.seed, max_steps=settings.train_max_steps, language=settings.language)
+    version = student_version(snapshot.aspect, snapshot.training_set, options)
+    with runtime.database.read() as session:
+        known = student_by_version(session, snapshot.row.id, version)
+    if known is None or not runtime.artifacts.exists(version):
+        known = _train(runtime, snapshot, options, version, progress)
+    with runtime.database.write() as session:
+        get_aspect(session, snapshot.row.id).trained_revision = snapshot.revision
+    return known
+
+
+def _train(
+    runtime: Runtime, snapshot: Snapshot, options: TrainOptions, version: str, progress: Progress
+) -> StudentRow:
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="handover-train-") as folder:
+        trained = train_student(
+            snapshot.aspect,
+            snapshot.training_set,
+            options=options,
+            workdir=Path(folder),
+            on_progress=lambda info: progress({"step": "training", **info}),
+        )
+        uri = runtime.artifacts.save(trained.path, version, {"aspect": snapshot.aspect.name})
+    row = _student_row(snapshot, trained, version=version, uri=uri, seconds=time.monotonic() - started)
+    with runtime.database.write() as session:
+        known = student_by_version(session, snapshot.row.id, version)
+        if known is not None:
+            return known
+        session.add(row)
+    return row
+
+
+def _student_row(
+    snapshot: Snapshot, trained: TrainedStudent, *, version: str, uri: str, seconds: float
+) -> StudentRow:
+    return StudentRow(
+        aspect_id=snapshot.row.id,
+        version=version,
+        recipe=trained.recipe,
+        uri=uri,
+        n_train=len(snapshot.examples.train),
+        n_dev=len(snapshot.examples.dev),
+        n_silver=len(snapshot.silver),
+        used_silver=trained.used_silver,
+        dev_score=trained.dev_score,
+        report=trained.report,
+        seconds=seconds,
+    )
+
+
+def _settle(runtime: Runtime, snapshot: Snapshot, student: StudentRow, look: Look) -> bool:
+    """Store evaluation and decision, and move the champion when the decision says so."""
+    with runtime.database.read() as session:
+        row = get_aspect(session, snapshot.row.id)
+        champion = session.get(StudentRow, row.champion_id) if row.champion_id is not None else None
+        serves = row.server == Server.STUDENT.value and champion is not None
+    if serves and champion is not None:
+        look = _against_champion(runtime, snapshot, student, champion, look)
+    with runtime.database.write() as session:
+        session.add(look.evaluation)
+        session.flush()
+        session.add(_decision_row(snapshot, student, look))
+        row = get_aspect(session, snapshot.row.id)
+        if look.promotes:
+            row.server, row.champion_id = Server.STUDENT.value, student.id
+    logger.info("Aspect %s: %s", snapshot.aspect.name, look.decision.reason)
+    return look.promotes
+
+
+def _against_champion(
+    runtime: Runtime, snapshot: Snapshot, student: StudentRow, champion: StudentRow, look: Look
+) -> Look:
+    """A student serves already: the candidate replaces it when it is at least as good on dev and, on gold, not
+    behind the teacher. That is a choice between students, so it costs nothing of the gate's error budget."""
+    old = _dev_value(runtime, snapshot, champion)
+    new = _dev_value(runtime, snapshot, student)
+    behind = look.decision.student_score < look.decision.teacher_score
+    wins = student.id != champion.id and new >= old and not behind
+    verb = "replaces" if wins else "does not replace"
+    reason = (
+        f"Candidate {student.version} {verb} champion {champion.version}: {new:.3f} against {old:.3f} on "
+        f"{len(snapshot.examples.dev)} dev tasks; on {look.decision.n} gold tasks it has "
+        f"{look.decision.student_score:.3f}, the teacher {look.decision.teacher_score:.3f}."
+    )
+    return replace(look, decision=replace(look.decision, reason=reason, alpha=0.0), promotes=wins)
+
+
+def _dev_value(runtime: Runtime, snapshot: Snapshot, student: StudentRow) -> float:
+    dev = snapshot.examples.dev
+    predictions = runtime.students.predict(student.version, [task.text for task in dev], snapshot.aspect)
+    references = [task.annotation for task in dev]
+    aspect = snapshot.aspect
+    return score(aspect.kind, aspect.label_names, references, [p.annotation for p in predictions]).value
+
+
+def _decision_row(snapshot: Snapshot, student: StudentRow, look: Look) -> DecisionRow:
+    decision = look.decision
+    return DecisionRow(
+        aspect_id=snapshot.row.id,
+        evaluation_id=look.evaluation.id,
+        student_id=student.id,
+        teacher_id=look.evaluation.teacher_id,
+        outcome=("promote" if look.promotes else "keep") if decision.alpha == 0.0 else decision.outcome.value,
+        reason=decision.reason,
+        n=decision.n,
+        planned=look.planned,
+        alpha=decision.alpha,
+        details={
+            "teacher_score": decision.teacher_score,
+            "student_score": decision.student_score,
+            "difference": decision.difference,
+            "low": decision.low,
+            "high": decision.high,
+            "margin": decision.margin,
+            "needed": decision.needed,
+        },
+    )
+
+
+def _texts(tasks: tuple[LabelledTask, ...]) -> tuple[LabelledText, ...]:
+    return tuple(LabelledText(task.text, task.annotation) for task in tasks)

@@ -1,0 +1,38 @@
+"""When a retrain is due: enough annotations changed since the last one."""
+
+from __future__ import annotations
+
+import math
+
+from sqlalchemy.orm import Session
+
+from handover.jobs.queue import JobKind
+from handover.runtime import Runtime
+from handover.settings import Settings
+from handover.store.annotations import changed_since, count_finished
+from handover.store.models import AspectRow
+from handover.store.projects import aspects_of
+
+
+def changes_needed(finished: int, settings: Settings) -> int:
+    """How many changed annotations start a training when `finished` annotations are there."""
+    return max(settings.retrain_after, math.ceil(settings.retrain_growth * finished))
+
+
+def is_due(session: Session, aspect: AspectRow, settings: Settings) -> bool:
+    """Whether enough changed since the last training, and there is enough to train on."""
+    finished = count_finished(session, aspect.project_id)
+    if finished < settings.min_train:
+        return False
+    changed = changed_since(session, aspect.project_id, aspect.trained_revision)
+    return changed >= changes_needed(finished - changed, settings)
+
+
+def trigger_retrains(runtime: Runtime, project_id: int, *, force: bool = False) -> list[str]:
+    """Enqueue a retrain for each aspect of a project that is due, or for all with `force`; returns the job ids."""
+    with runtime.database.read() as session:
+        rows = [
+            row for row in aspects_of(session, project_id) if force or is_due(session, row, runtime.settings)
+        ]
+    ids = [runtime.queue.enqueue(JobKind.RETRAIN, row.id) for row in rows]
+    return [job_id for job_id in ids if job_id is not None]

@@ -1,0 +1,292 @@
+"""What Handover asks of Label Studio, through its SDK. Every failure is a LabelStudioError."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+import httpx
+from label_studio_sdk import LabelStudio
+from label_studio_sdk.core.api_error import ApiError
+from pydantic import ValidationError
+
+from handover.errors import LabelStudioError
+from handover.labelstudio.protocol import AnnotationIn, TaskIn
+
+Result = TypeVar("Result")
+
+PAGE_SIZE = 500
+WEBHOOK_HEADER = "X-Handover-Secret"
+
+
+@dataclass(frozen=True)
+class ProjectInfo:
+    """What Handover wants to know of a Label Studio project."""
+
+    id: int
+    title: str
+    label_config: str
+    model_version: str
+    sampling: str
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """A task with its annotations, as Label Studio holds them now."""
+
+    task: TaskIn
+    annotations: tuple[AnnotationIn, ...]
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class NewPrediction:
+    """A prediction to be stored in Label Studio."""
+
+    ls_task_id: int
+    result: list[dict[str, Any]]
+    score: float | None
+    model_version: str
+
+
+@dataclass(frozen=True)
+class BasicAuth:
+    """User name and password that Label Studio sends to the ML backend."""
+
+    user: str
+    password: str
+
+
+class LabelStudioClient:
+    """A thin layer over `label_studio_sdk.LabelStudio`, which takes Personal Access Tokens and legacy tokens."""
+
+    def __init__(self, url: str, api_key: str, *, timeout: float = 60.0) -> None:
+        self.url = url.rstrip("/")
+        self._sdk = LabelStudio(base_url=self.url, api_key=api_key, timeout=timeout)
+
+    def whoami(self) -> str:
+        """E-mail of the user that the token belongs to."""
+        return str(_call("asking who I am", self._sdk.users.whoami).email)
+
+    def project(self, ls_project_id: int) -> ProjectInfo:
+        """One project."""
+        return _project_info(
+            _call(f"reading project {ls_project_id}", self._sdk.projects.get, id=ls_project_id)
+        )
+
+    def create_project(
+        self, title: str, label_config: str, *, instruction: str = "", sampling: str = "Sequential sampling"
+    ) -> ProjectInfo:
+        """Create a project whose annotators see `instruction` first."""
+        created = _call(
+            f"creating project {title!r}",
+            self._sdk.projects.create,
+            title=title,
+            label_config=label_config,
+            expert_instruction=instruction,
+            show_instruction=bool(instruction),
+            sampling=sampling,
+            show_collab_predictions=True,
+        )
+        return self.project(created.id)
+
+    def import_tasks(self, ls_project_id: int, tasks: Sequence[dict[str, Any]]) -> int:
+        """Import tasks given as `{field: value}`; returns how many Label Studio took."""
+        number = 0
+        for start in range(0, len(tasks), PAGE_SIZE):
+            part = list(tasks[start : start + PAGE_SIZE])
+            doing = f"importing tasks {start + 1} to {start + len(part)}"
+            answer = _call(doing, self._sdk.projects.import_tasks, id=ls_project_id, request=part)
+            number += answer.task_count or 0
+        return number
+
+    def task_states(
+        self, ls_project_id: int, *, updated_after: datetime | None = None
+    ) -> Iterator[TaskState]:
+        """Tasks with their annotations, oldest change first; only those changed after a time if one is given.
+
+        A change of an annotation or a prediction counts as a change of its task.
+        """
+        query = _updated_after(updated_after) if updated_after else None
+        page = 1
+        while True:
+            items = self._tasks_page(ls_project_id, page, query)
+            yield from (_task_state(item) for item in items)
+            if len(items) < PAGE_SIZE:
+                return
+            page += 1
+
+    def task_ids(self, ls_project_id: int) -> set[int]:
+        """The ids of all tasks of a project."""
+        found: set[int] = set()
+        page = 1
+        while True:
+            items = self._tasks_page(ls_project_id, page, None, only_tasks=True)
+            found.update(item.id for item in items)
+            if len(items) < PAGE_SIZE:
+                return found
+            page += 1
+
+    def prediction_has_content(self, ls_prediction_id: int) -> bool | None:
+        """Whether a stored prediction shows anything; None when it is gone."""
+        try:
+            prediction = self._sdk.predictions.get(id=ls_prediction_id)
+        except ApiError as error:
+            if error.status_code == httpx.codes.NOT_FOUND:
+                return None
+            raise _as_error(f"reading prediction {ls_prediction_id}", error) from error
+        except httpx.HTTPError as error:
+            raise _as_error(f"reading prediction {ls_prediction_id}", error) from error
+        return bool(prediction.result)
+
+    def push_predictions(self, ls_project_id: int, predictions: Sequence[NewPrediction]) -> int:
+        """Store predictions in bulk; returns how many Label Studio took."""
+        rows = [
+            {"task": p.ls_task_id, "result": p.result, "score": p.score, "model_version": p.model_version}
+            for p in predictions
+        ]
+        number = 0
+        for start in range(0, len(rows), PAGE_SIZE):
+            part = rows[start : start + PAGE_SIZE]
+            doing = f"storing {len(part)} predictions"
+            answer = _call(doing, self._sdk.projects.import_predictions, id=ls_project_id, request=part)
+            number += answer.created or 0
+        return number
+
+    def ensure_webhook(self, ls_project_id: int, url: str, *, secret: str) -> int:
+        """The project's webhook for all actions with this URL and our secret header; made or brought up to date."""
+        headers = {WEBHOOK_HEADER: secret} if secret else {}
+        wanted = {
+            "url": url,
+            "headers": headers,
+            "send_payload": True,
+            "send_for_all_actions": True,
+            "is_active": True,
+        }
+        hooks = _call("listing webhooks", self._sdk.webhooks.list, project=str(ls_project_id))
+        for hook in hooks:
+            if hook.url == url and hook.project == ls_project_id:
+                self._request("PATCH", f"api/webhooks/{hook.id}/", json=wanted)
+                return int(hook.id)
+        created = self._request("POST", "api/webhooks/", json={"project": ls_project_id, **wanted})
+        return int(created["id"])
+
+    def ensure_ml_backend(self, ls_project_id: int, url: str, *, title: str, auth: BasicAuth | None) -> int:
+        """The project's ML backend with this URL; connected or brought up to date.
+
+        Label Studio calls /health and /setup at once, so the backend has to be running.
+        """
+        wanted: dict[str, Any] = {
+            "project": ls_project_id,
+            "url": url,
+            "title": title,
+            "is_interactive": False,
+        }
+        wanted["auth_method"] = "BASIC_AUTH" if auth else "NONE"
+        wanted["basic_auth_user"] = auth.user if auth else ""
+        if auth:
+            wanted["basic_auth_pass"] = auth.password
+        backends = _call("listing ML backends", self._sdk.ml.list, project=ls_project_id)
+        for backend in backends:
+            if (backend.url or "").rstrip("/") == url:
+                self._request("PATCH", f"api/ml/{backend.id}", json=wanted)
+                return int(backend.id or 0)
+        return int(self._request("POST", "api/ml", json=wanted)["id"])
+
+    def show_version(self, ls_project_id: int, ls_ml_backend_id: int, version: str) -> None:
+        """Make Label Studio show this version: ML backend title and project.model_version move together.
+
+        Renaming the backend moves the project along when both were equal before; asking for both makes the
+        call complete what an interrupted one left half done.
+        """
+        self._request(
+            "PATCH", f"api/ml/{ls_ml_backend_id}", json={"title": version, "project": ls_project_id}
+        )
+        if self.project(ls_project_id).model_version != version:
+            self._request("PATCH", f"api/projects/{ls_project_id}/", json={"model_version": version})
+
+    def _tasks_page(
+        self, ls_project_id: int, page: int, query: str | None, *, only_tasks: bool = False
+    ) -> list[Any]:
+        options: dict[str, Any] = {"query": query} if query else {}
+        try:
+            pager = self._sdk.tasks.list(
+                project=ls_project_id,
+                page=page,
+                page_size=PAGE_SIZE,
+                fields="task_only" if only_tasks else "all",
+                **options,
+            )
+            return list(pager.items or [])
+        except ApiError as error:
+            # Label Studio answers 404 for a page behind the last one.
+            if error.status_code == httpx.codes.NOT_FOUND and page > 1:
+                return []
+            raise _as_error(f"listing the tasks of project {ls_project_id}", error) from error
+        except httpx.HTTPError as error:
+            raise _as_error(f"listing the tasks of project {ls_project_id}", error) from error
+
+    def _request(self, method: str, path: str, *, json: dict[str, Any]) -> dict[str, Any]:
+        # The SDK's typed methods for these records lag behind the server's fields; its HTTP client does
+        # the token exchange, so it is used directly.
+        http = self._sdk._client_wrapper.httpx_client
+        response = _call(f"{method} {path}", http.request, path, method=method, json=json)
+        if response.status_code >= httpx.codes.BAD_REQUEST:
+            raise LabelStudioError(_refusal(f"{method} {path}", response.status_code, response.text))
+        body = response.json() if response.content else {}
+        return body if isinstance(body, dict) else {}
+
+
+def _call(doing: str, function: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
+    try:
+        return function(*args, **kwargs)
+    except (ApiError, httpx.HTTPError, ValidationError) as error:
+        raise _as_error(doing, error) from error
+
+
+def _project_info(project: Any) -> ProjectInfo:
+    return ProjectInfo(
+        id=project.id,
+        title=project.title or "",
+        label_config=project.label_config or "",
+        model_version=project.model_version or "",
+        sampling=str(project.sampling or ""),
+    )
+
+
+def _task_state(item: Any) -> TaskState:
+    annotations = item.annotations if isinstance(item.annotations, list) else []
+    plain = [a if isinstance(a, dict) else a.model_dump() for a in annotations]
+    return TaskState(
+        task=TaskIn(id=item.id, data=item.data if isinstance(item.data, dict) else {}),
+        annotations=tuple(AnnotationIn.model_validate({"task": item.id, **a}) for a in plain),
+        updated_at=item.updated_at,
+    )
+
+
+def _updated_after(time: datetime) -> str:
+    stamp = time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    item = {"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": stamp}
+    return json.dumps({"filters": {"conjunction": "and", "items": [item]}, "ordering": ["tasks:updated_at"]})
+
+
+def _as_error(doing: str, error: Exception) -> LabelStudioError:
+    if isinstance(error, ApiError) and error.status_code is not None:
+        return LabelStudioError(_refusal(doing, error.status_code, str(error.body)))
+    return LabelStudioError(
+        f"Label Studio could not be reached while {doing} ({type(error).__name__}). Check HANDOVER_LABEL_STUDIO_URL "
+        "and that Label Studio is running; jobs try again by themselves."
+    )
+
+
+def _refusal(doing: str, status: int, body: str) -> str:
+    hint = ""
+    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        hint = (
+            " Check the token; Label Studio also refuses backends on private addresses unless it runs with "
+            "SSRF_PROTECTION_ENABLED=false and ML_BLOCK_LOCAL_IP=false."
+        )
+    return f"Label Studio answered {status} while {doing}: {body[:300]}{hint}"

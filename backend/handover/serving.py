@@ -1,0 +1,219 @@
+"""Who answers for an aspect now, and the answer: the same for `/predict`, `refresh` and `prefetch`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from handover.domain import Annotation, Aspect, Server, Split
+from handover.errors import ArtifactError, TeacherError
+from handover.intake import adopt_project, apply_config, apply_tasks, options_for, problem_of, text_of
+from handover.labelstudio.client import NewPrediction
+from handover.labelstudio.convert import write_result
+from handover.labelstudio.protocol import TaskIn
+from handover.preannotation import Shown, ask, needs_asking, shown, stored, teacher_id_of
+from handover.runtime import Runtime
+from handover.store.models import AspectRow, ProjectRow, StudentRow, TaskRow
+from handover.store.projects import aspect_of, aspects_of, project_by_ls_id
+from handover.store.tasks import set_pushed, tasks_by_ls_id
+from handover.versions import project_version, student_version_name, teacher_version
+
+logger = logging.getLogger(__name__)
+
+UNCERTAINTY = "uncertainty"
+GOLD_SCORE = 0.0
+"""Score of the empty prediction that keeps gold tasks in the queue under uncertainty sampling."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """An aspect and the version that answers for it; `student` is the student's version, None for the teacher."""
+
+    row: AspectRow
+    aspect: Aspect
+    version: str
+    student: str | None
+
+
+def live(session: Session, project: ProjectRow) -> list[Served]:
+    """What Label Studio shows now."""
+    rows = aspects_of(session, project.id)
+    return [
+        Served(row, aspect_of(row), row.live_version, _student_of(session, row.live_student_id))
+        for row in rows
+    ]
+
+
+def wanted(session: Session, runtime: Runtime, project: ProjectRow) -> list[Served]:
+    """What Label Studio should show: the champion where there is one, else the teacher as configured now."""
+    return [_wanted_of(session, runtime, project, row) for row in aspects_of(session, project.id)]
+
+
+def version_of(served: Sequence[Served]) -> str:
+    """The version string of a project."""
+    return project_version([s.version for s in served])
+
+
+def go_live(project: ProjectRow, served: Sequence[Served]) -> None:
+    """Serve these from now on: `/setup` and `/predict` move together. Call it inside a write transaction."""
+    for s in served:
+        s.row.live_version = s.version
+        s.row.live_student_id = s.row.champion_id if s.student else None
+    project.live_version = version_of(served)
+
+
+def register(
+    runtime: Runtime, ls_project_id: int, label_config: str, *, title: str = "", sampling: str | None = None
+) -> ProjectRow:
+    """Adopt a project or bring its config up to date; new aspects are served by the teacher at once."""
+    with runtime.database.write() as session:
+        project = adopt_project(session, ls_project_id, title=title, sampling=sampling)
+        update_config(session, runtime, project, label_config)
+        return project
+
+
+def update_config(session: Session, runtime: Runtime, project: ProjectRow, label_config: str) -> bool:
+    """Bring the aspects in line with a labeling config; new ones are served by the teacher at once.
+
+    Returns True when an aspect changed. Call it inside a write transaction.
+    """
+    changed = apply_config(session, project, label_config)
+    if not project.live_version or any(not s.version for s in live(session, project)):
+        go_live(project, wanted(session, runtime, project))
+    return changed
+
+
+def predict(runtime: Runtime, ls_project_id: int, tasks: Sequence[TaskIn]) -> list[NewPrediction | None]:
+    """One entry per task, None where nothing is to be shown. The project must be registered."""
+    with runtime.database.read() as session:
+        project = project_by_ls_id(session, ls_project_id)
+        if project is None:
+            return [None] * len(tasks)
+        served = live(session, project)
+        known = tasks_by_ls_id(session, project.id, [task.id for task in tasks])
+    if any(task.id not in known or known[task.id].data != task.data for task in tasks):
+        with runtime.database.write() as session:
+            known = apply_tasks(session, project, tasks, options_for(project, runtime.settings))
+    rows = [known[task.id] for task in tasks]
+    answers = answer(runtime, project, served, rows, may_ask=True)
+    predictions = [compose(project, served, row, answers) for row in rows]
+    _remember(runtime, project, rows, predictions)
+    return predictions
+
+
+Answers = Mapping[tuple[int, int], Shown | None]
+"""By (task id, aspect id); a missing key means: no answer yet, try again later."""
+
+
+def answer(
+    runtime: Runtime,
+    project: ProjectRow,
+    served: Sequence[Served],
+    tasks: Sequence[TaskRow],
+    *,
+    may_ask: bool,
+) -> Answers:
+    """The answers of those who serve, for all tasks that are not gold. With `may_ask` the teacher is asked
+    about what it was not asked before."""
+    answers: dict[tuple[int, int], Shown | None] = {}
+    blind = [task for task in tasks if task.split != Split.GOLD.value]
+    for s in served:
+        limit = runtime.settings.max_text_chars
+        usable = [task for task in blind if not problem_of(task.data, s.aspect, max_text_chars=limit)]
+        found = (
+            _by_student(runtime, s, usable)
+            if s.student
+            else _by_teacher(runtime, project, s, usable, may_ask)
+        )
+        answers.update({(task_id, s.row.id): value for task_id, value in found.items()})
+        answers.update({(task.id, s.row.id): None for task in blind if task not in usable})
+    return answers
+
+
+def compose(
+    project: ProjectRow, served: Sequence[Served], task: TaskRow, answers: Answers
+) -> NewPrediction | None:
+    """The prediction of all aspects together for one task, None where there is nothing to show.
+
+    A gold task never gets content: nothing at all, or under uncertainty sampling an empty prediction, without
+    which Label Studio would not offer the task while others have predictions.
+    """
+    if task.split == Split.GOLD.value:
+        if UNCERTAINTY not in project.sampling.lower():
+            return None
+        return NewPrediction(task.ls_id, [], GOLD_SCORE, version_of(served))
+    keys = [(task.id, s.row.id) for s in served]
+    if any(key not in answers for key in keys):
+        return None
+    parts = [(s, answers[key]) for s, key in zip(served, keys, strict=True)]
+    given = [(s, part) for s, part in parts if part is not None]
+    if not given:
+        return None
+    result: list[dict[str, Any]] = []
+    for s, part in given:
+        result += write_result(part.annotation, s.aspect, text_of(task.data, s.aspect), score=part.score)
+    scores = [part.score for _, part in given if part.score is not None]
+    return NewPrediction(task.ls_id, result, min(scores, default=None), version_of(served))
+
+
+def _by_student(runtime: Runtime, served: Served, tasks: Sequence[TaskRow]) -> dict[int, Shown]:
+    if not tasks or served.student is None:
+        return {}
+    texts = [text_of(task.data, served.aspect) for task in tasks]
+    try:
+        predictions = runtime.students.predict(served.student, texts, served.aspect)
+    except ArtifactError:
+        logger.exception("Student %s of aspect %s cannot be loaded", served.student, served.row.name)
+        return {}
+    return {
+        task.id: Shown(p.annotation or Annotation(), p.score)
+        for task, p in zip(tasks, predictions, strict=True)
+    }
+
+
+def _by_teacher(
+    runtime: Runtime, project: ProjectRow, served: Served, tasks: Sequence[TaskRow], may_ask: bool
+) -> dict[int, Shown | None]:
+    rows = stored(runtime, served.row, tasks, served.version)
+    missing = [task for task in tasks if needs_asking(rows.get(task.id))]
+    is_current = served.version == teacher_version(
+        served.row.name, teacher_id_of(runtime, project, served.row)
+    )
+    if may_ask and missing and is_current:
+        try:
+            ask(runtime, project, served.row, missing)
+        except TeacherError as error:
+            logger.warning("Aspect %s: %s", served.row.name, error)
+        rows = stored(runtime, served.row, tasks, served.version)
+    return {task_id: shown(row) for task_id, row in rows.items() if row.status != "failed"}
+
+
+def _wanted_of(session: Session, runtime: Runtime, project: ProjectRow, row: AspectRow) -> Served:
+    student = _student_of(session, row.champion_id) if row.server == Server.STUDENT.value else None
+    if student is not None:
+        return Served(row, aspect_of(row), student_version_name(row.name, student), student)
+    row.teacher_id = teacher_id_of(runtime, project, row)
+    return Served(row, aspect_of(row), teacher_version(row.name, row.teacher_id), None)
+
+
+def _student_of(session: Session, student_id: int | None) -> str | None:
+    student = session.get(StudentRow, student_id) if student_id is not None else None
+    return student.version if student is not None else None
+
+
+def _remember(
+    runtime: Runtime,
+    project: ProjectRow,
+    tasks: Sequence[TaskRow],
+    predictions: Sequence[NewPrediction | None],
+) -> None:
+    """Label Studio stores what `/predict` answers; `refresh` need not push it again."""
+    pairs = zip(tasks, predictions, strict=True)
+    news = [t.id for t, p in pairs if p is not None and t.pushed_version != p.model_version]
+    if news:
+        with runtime.database.write() as session:
+            set_pushed(session, news, project.live_version)

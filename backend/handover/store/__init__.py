@@ -1,0 +1,1 @@
+"""The database: SQLAlchemy tables, Alembic migrations, and short query functions that take a session."""

@@ -1,0 +1,111 @@
+"""Queries about annotations, their history and what was set aside of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from handover.store.models import AnnotationHistoryRow, AnnotationRow, CounterRow, SetAsideRow, TaskRow
+from handover.store.sql import insert_ignore
+
+REVISION = "revision"
+
+
+def next_revision(session: Session) -> int:
+    """A number larger than all before; it orders the changes of annotations."""
+    insert_ignore(session, CounterRow, [{"name": REVISION, "value": 0}])
+    increment = update(CounterRow).where(CounterRow.name == REVISION).values(value=CounterRow.value + 1)
+    return int(session.execute(increment.returning(CounterRow.value)).scalar_one())
+
+
+def last_revision(session: Session) -> int:
+    """The newest revision, 0 when nothing was annotated yet."""
+    return session.scalar(select(CounterRow.value).where(CounterRow.name == REVISION)) or 0
+
+
+def annotations_by_ls_id(
+    session: Session, project_id: int, ls_ids: Sequence[int]
+) -> dict[int, AnnotationRow]:
+    """The known annotations among these Label Studio ids."""
+    query = select(AnnotationRow).where(
+        AnnotationRow.project_id == project_id, AnnotationRow.ls_id.in_(ls_ids)
+    )
+    return {row.ls_id: row for row in session.scalars(query)}
+
+
+def annotations_of_task(session: Session, task_id: int) -> Sequence[AnnotationRow]:
+    """The annotations of a task that are not deleted."""
+    query = select(AnnotationRow).where(AnnotationRow.task_id == task_id, ~AnnotationRow.deleted)
+    return session.scalars(query.order_by(AnnotationRow.ls_id)).all()
+
+
+def add_history(session: Session, row: AnnotationRow, action: str) -> None:
+    """Keep the state that `row` has now."""
+    session.add(
+        AnnotationHistoryRow(
+            annotation_id=row.id,
+            revision=row.revision,
+            action=action,
+            result=row.result,
+            was_cancelled=row.was_cancelled,
+            ls_updated_at=row.ls_updated_at,
+        )
+    )
+
+
+def finished(session: Session, project_id: int) -> Sequence[tuple[TaskRow, AnnotationRow]]:
+    """All submitted annotations with their tasks: not deleted, not skipped, in a stable order."""
+    query = (
+        select(TaskRow, AnnotationRow)
+        .join(AnnotationRow, AnnotationRow.task_id == TaskRow.id)
+        .where(
+            TaskRow.project_id == project_id,
+            ~TaskRow.deleted,
+            ~AnnotationRow.deleted,
+            ~AnnotationRow.was_cancelled,
+        )
+        .order_by(TaskRow.ls_id, AnnotationRow.ls_id)
+    )
+    return [(task, annotation) for task, annotation in session.execute(query)]
+
+
+def changed_since(session: Session, project_id: int, revision: int) -> int:
+    """How many annotations changed after this revision; skipped ones count, because they may replace others."""
+    query = select(func.count()).where(
+        AnnotationRow.project_id == project_id, AnnotationRow.revision > revision
+    )
+    return session.scalar(query) or 0
+
+
+def count_finished(session: Session, project_id: int) -> int:
+    """How many annotations are submitted and neither deleted nor skipped."""
+    query = select(func.count()).where(
+        AnnotationRow.project_id == project_id, ~AnnotationRow.deleted, ~AnnotationRow.was_cancelled
+    )
+    return session.scalar(query) or 0
+
+
+def unresolved_parents(session: Session, project_id: int) -> Sequence[AnnotationRow]:
+    """Annotations that started from a prediction nobody has looked at yet."""
+    query = select(AnnotationRow).where(
+        AnnotationRow.project_id == project_id,
+        ~AnnotationRow.deleted,
+        AnnotationRow.ls_parent_prediction_id.is_not(None),
+        AnnotationRow.parent_has_content.is_(None),
+    )
+    return session.scalars(query).all()
+
+
+def set_aside_counts(session: Session, project_id: int) -> list[tuple[str, str, str, bool, int]]:
+    """(subject, name, reason, repaired, how many), most frequent first."""
+    query = (
+        select(SetAsideRow.subject, SetAsideRow.name, SetAsideRow.reason, SetAsideRow.repaired, func.count())
+        .where(SetAsideRow.project_id == project_id)
+        .group_by(SetAsideRow.subject, SetAsideRow.name, SetAsideRow.reason, SetAsideRow.repaired)
+        .order_by(func.count().desc(), SetAsideRow.subject, SetAsideRow.name, SetAsideRow.reason)
+    )
+    return [
+        (s, name, reason, repaired, number) for s, name, reason, repaired, number in session.execute(query)
+    ]

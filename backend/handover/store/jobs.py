@@ -1,0 +1,82 @@
+"""Queries about jobs: what waits, what runs, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from handover.store.models import JobRow, utcnow
+from handover.store.sql import insert_ignore
+
+ACTIVE = ("queued", "started")
+
+
+def add_waiting(session: Session, *, job_id: str, kind: str, subject_id: int | None) -> bool:
+    """Record a waiting job. False when one of this kind and subject waits already."""
+    row = {
+        "id": job_id,
+        "kind": kind,
+        "subject_id": subject_id,
+        "waiting_key": waiting_key(kind, subject_id),
+        "status": "queued",
+        "progress": {},
+        "error": "",
+        "enqueued_at": utcnow(),
+    }
+    insert_ignore(session, JobRow, [row])
+    session.flush()
+    return session.get(JobRow, job_id) is not None
+
+
+def waiting_key(kind: str, subject_id: int | None) -> str:
+    """What may wait only once."""
+    return f"{kind}:{subject_id if subject_id is not None else 'all'}"
+
+
+def set_started(session: Session, job_id: str) -> None:
+    """The job runs now; another of its kind may wait behind it."""
+    row = session.get(JobRow, job_id)
+    if row is not None:
+        row.status, row.started_at, row.waiting_key, row.error = "started", utcnow(), None, ""
+
+
+def set_progress(session: Session, job_id: str, progress: dict[str, object]) -> None:
+    """Keep how far the job got."""
+    row = session.get(JobRow, job_id)
+    if row is not None:
+        row.progress = progress
+
+
+def set_ended(session: Session, job_id: str, *, status: str, error: str = "") -> None:
+    """The job is over: finished, failed, or lost."""
+    row = session.get(JobRow, job_id)
+    if row is not None:
+        row.status, row.ended_at, row.waiting_key, row.error = status, utcnow(), None, error
+
+
+def forget(session: Session, job_id: str) -> None:
+    """Remove the row of a job that never reached the queue."""
+    session.execute(delete(JobRow).where(JobRow.id == job_id))
+
+
+def get_job(session: Session, job_id: str) -> JobRow | None:
+    """A job by its id."""
+    return session.get(JobRow, job_id)
+
+
+def active_jobs(session: Session) -> Sequence[JobRow]:
+    """Jobs that wait or run, as far as the store knows."""
+    return session.scalars(select(JobRow).where(JobRow.status.in_(ACTIVE)).order_by(JobRow.enqueued_at)).all()
+
+
+def recent_jobs(session: Session, *, limit: int = 20) -> Sequence[JobRow]:
+    """The newest jobs first."""
+    return session.scalars(select(JobRow).order_by(JobRow.enqueued_at.desc()).limit(limit)).all()
+
+
+def last_job(session: Session, kind: str, subject_id: int) -> JobRow | None:
+    """The newest job of a kind about a subject."""
+    query = select(JobRow).where(JobRow.kind == kind, JobRow.subject_id == subject_id)
+    return session.scalar(query.order_by(JobRow.enqueued_at.desc()).limit(1))

@@ -1,0 +1,112 @@
+"""Queries about tasks and the groups of near-identical texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy.orm import Session
+
+from handover.domain import Split
+from handover.store.models import AnnotationRow, TaskRow, TextBandRow, TextGroupRow
+from handover.store.sql import chunks, insert_ignore
+
+
+def tasks_by_ls_id(session: Session, project_id: int, ls_ids: Sequence[int]) -> dict[int, TaskRow]:
+    """The known tasks among these Label Studio ids."""
+    found: dict[int, TaskRow] = {}
+    for part in chunks(ls_ids):
+        query = select(TaskRow).where(TaskRow.project_id == project_id, TaskRow.ls_id.in_(part))
+        found.update({row.ls_id: row for row in session.scalars(query)})
+    return found
+
+
+def is_finished() -> ColumnElement[bool]:
+    """Condition on TaskRow: some person submitted an annotation or skipped the task."""
+    return exists().where(AnnotationRow.task_id == TaskRow.id, ~AnnotationRow.deleted)
+
+
+def open_tasks(
+    session: Session,
+    project_id: int,
+    *,
+    splits: Iterable[Split] = (Split.TRAIN, Split.DEV),
+    limit: int | None = None,
+) -> Sequence[TaskRow]:
+    """Tasks no person has finished yet, in the order of Label Studio's ids."""
+    query = select(TaskRow).where(
+        TaskRow.project_id == project_id,
+        ~TaskRow.deleted,
+        TaskRow.split.in_([split.value for split in splits]),
+        ~is_finished(),
+    )
+    return session.scalars(query.order_by(TaskRow.ls_id).limit(limit)).all()
+
+
+def count_by_split(session: Session, project_id: int) -> dict[str, int]:
+    """How many tasks each split has."""
+    query = (
+        select(TaskRow.split, func.count())
+        .where(TaskRow.project_id == project_id, ~TaskRow.deleted)
+        .group_by(TaskRow.split)
+    )
+    return {split: number for split, number in session.execute(query)}
+
+
+def count_finished_tasks(session: Session, project_id: int) -> int:
+    """How many tasks some person submitted or skipped."""
+    query = select(func.count()).where(TaskRow.project_id == project_id, ~TaskRow.deleted, is_finished())
+    return session.scalar(query) or 0
+
+
+def all_ls_ids(session: Session, project_id: int) -> set[int]:
+    """Label Studio's ids of all tasks that are not deleted."""
+    return set(
+        session.scalars(select(TaskRow.ls_id).where(TaskRow.project_id == project_id, ~TaskRow.deleted))
+    )
+
+
+def mark_deleted(session: Session, project_id: int, ls_ids: Sequence[int]) -> list[int]:
+    """Mark tasks as deleted; their annotations no longer count. Returns our ids of those that changed."""
+    rows = [row for row in tasks_by_ls_id(session, project_id, ls_ids).values() if not row.deleted]
+    for row in rows:
+        row.deleted = True
+    return [row.id for row in rows]
+
+
+def set_pushed(session: Session, task_ids: Sequence[int], version: str) -> None:
+    """Remember that Label Studio holds a prediction of this version for these tasks."""
+    for part in chunks(task_ids):
+        session.execute(update(TaskRow).where(TaskRow.id.in_(part)).values(pushed_version=version))
+
+
+def candidate_groups(session: Session, bands: Sequence[str]) -> dict[str, list[tuple[str, bytes]]]:
+    """For each band, the groups (key, signature) that share it, oldest text first by key."""
+    found: dict[str, list[tuple[str, bytes]]] = {}
+    for part in chunks(bands):
+        query = (
+            select(TextBandRow.band, TextGroupRow.key, TextGroupRow.signature)
+            .join(TextGroupRow, TextGroupRow.key == TextBandRow.key)
+            .where(TextBandRow.band.in_(part))
+            .order_by(TextGroupRow.key)
+        )
+        for band, key, signature in session.execute(query):
+            found.setdefault(band, []).append((key, signature))
+    return found
+
+
+def groups_by_text(session: Session, text_keys: Sequence[str]) -> dict[str, str]:
+    """The group that each of these texts was given before, by the text's key, in whatever project."""
+    found: dict[str, str] = {}
+    for part in chunks(text_keys):
+        query = select(TaskRow.text_key, TaskRow.group_key).where(TaskRow.text_key.in_(part)).order_by(TaskRow.id.desc())
+        found.update({key: group for key, group in session.execute(query)})
+    return found
+
+
+def add_groups(session: Session, groups: Mapping[str, tuple[bytes, Sequence[str]]]) -> None:
+    """Add new groups: key -> (signature, bands). One that another process added meanwhile stays."""
+    heads = [{"key": key, "signature": signature} for key, (signature, _) in groups.items()]
+    insert_ignore(session, TextGroupRow, heads)
+    bands = [{"band": band, "key": key} for key, (_, bands) in groups.items() for band in dict.fromkeys(bands)]
+    insert_ignore(session, TextBandRow, bands)

@@ -1,0 +1,1 @@
+"""Scripts of the project; the shared parts are importable by the tests."""

@@ -1,0 +1,17 @@
+"""Fixtures for all tests. No test sees the settings, the data folder or the keys of the developer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+@pytest.fixture(autouse=True)
+def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Drop settings of this machine and point the data folder at a temporary one."""
+    for name in [*os.environ]:
+        if name.startswith(("HANDOVER_", "ANTHROPIC_")) and name != "HANDOVER_LABEL_STUDIO_VENV":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HANDOVER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)  # no .env file of the checkout

@@ -1,0 +1,225 @@
+"""Fixtures of the teacher's tests: aspects, a scripted model, and a stub of the Messages API on the wire."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Iterable  # noqa: UP035
+
+import pytest
+
+from handover.domain import Aspect, Kind, Label
+from handover.settings import TeacherChoice
+from handover.teacher import Teacher, TeacherSpec, build_teacher
+
+STAGE = Aspect(
+    name="stage",
+    to_name="text",
+    kind=Kind.CHOICE,
+    labels=(Label("Bid", "wants to buy"), Label("Offer"), Label("Trade")),
+    text_field="text",
+    question="At which stage is the deal?",
+)
+TERMS = Aspect(
+    name="terms",
+    to_name="text",
+    kind=Kind.ENTITIES,
+    labels=(Label("PRICE", "an amount of money"), Label("PLACE")),
+    text_field="text",
+    question="Which terms are named?",
+)
+
+
+@pytest.fixture
+def stage() -> Aspect:
+    """An aspect of kind choice."""
+    return STAGE
+
+
+@pytest.fixture
+def terms() -> Aspect:
+    """An aspect of kind entities."""
+    return TERMS
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No key, proxy or `.env` file of the machine takes part in a test."""
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "ANTHROPIC_CUSTOM_HEADERS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.chdir(tmp_path)
+
+
+@dataclass
+class ScriptedModel:
+    """A model that says what the test tells it to. `answer` is a completion, or a function of the prompt."""
+
+    answer: str | Callable[[str], Any] = ""
+    prompts: list[str] = field(default_factory=list)
+
+    def __call__(self, prompts: Iterable[Iterable[str]]) -> Iterable[Iterable[str]]:
+        return [[self._ask(prompt) for prompt in group] for group in prompts]
+
+    def _ask(self, prompt: str) -> Any:
+        self.prompts.append(prompt)
+        return self.answer(prompt) if callable(self.answer) else self.answer
+
+
+SCRIPTED_CONFIG = """
+[nlp]
+lang = "en"
+pipeline = ["llm"]
+
+[components]
+
+[components.llm]
+factory = "llm"
+
+[components.llm.task]
+@llm_tasks = "handover.Given.v1"
+
+[components.llm.model]
+@llm_models = "test.Scripted.v1"
+name = "scripted"
+
+[components.llm.cache]
+@llm_misc = "handover.NoCache.v1"
+"""
+
+
+@pytest.fixture
+def scripted_config(tmp_path: Path) -> Callable[[ScriptedModel], Path]:
+    """Writes a spacy-llm config whose model is the scripted one."""
+    from spacy_llm.registry import registry
+
+    def write(model: ScriptedModel) -> Path:
+        registry.llm_models("test.Scripted.v1", func=lambda name: model)
+        path = tmp_path / "scripted.cfg"
+        path.write_text(SCRIPTED_CONFIG, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def scripted(scripted_config: Callable[[ScriptedModel], Path]) -> Callable[..., tuple[Teacher, ScriptedModel]]:
+    """Makes a teacher with a scripted model."""
+
+    def make(aspect: Aspect, answer: Any, **spec: Any) -> tuple[Teacher, ScriptedModel]:
+        model = ScriptedModel(answer)
+        config = scripted_config(model)
+        teacher = build_teacher(aspect, TeacherSpec(TeacherChoice.CLAUDE, config=config, **spec))
+        assert teacher is not None
+        return teacher, model
+
+    return make
+
+
+@dataclass
+class Reply:
+    """One answer of the stub: a status with headers and a body, perhaps late, perhaps cut off."""
+
+    body: Any
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0.0
+    cut_at: int | None = None
+
+
+def message(text: str, *, stop_reason: str = "end_turn", **extra: Any) -> dict[str, Any]:
+    """A message as the Messages API sends it."""
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-test-1",
+        "content": [{"type": "text", "text": text}],
+        "stop_reason": stop_reason,
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "cache_creation_input_tokens": 3,
+            "cache_read_input_tokens": 100,
+        },
+        **extra,
+    }
+
+
+def error(kind: str, text: str) -> dict[str, Any]:
+    """An error as the Messages API sends it."""
+    return {"type": "error", "error": {"type": kind, "message": text}, "request_id": "req_1"}
+
+
+class StubApi:
+    """A Messages API on a port of this machine. The last reply is repeated for ever."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply | Callable[[dict[str, Any]], Reply]] = []
+        self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _reply(self, request: dict[str, Any], headers: dict[str, str]) -> Reply:
+        with self._lock:
+            self.requests.append(request)
+            self.headers.append(headers)
+            reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        return reply(request) if callable(reply) else reply
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                reply = stub._reply(json.loads(body), {k.lower(): v for k, v in self.headers.items()})
+                time.sleep(reply.delay)
+                content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+                self.send_response(reply.status)
+                for name, value in {"content-type": "application/json", **reply.headers}.items():
+                    self.send_header(name, value)
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content[: reply.cut_at])
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+            def handle(self) -> None:
+                try:
+                    super().handle()
+                except OSError:  # the client has gone, as in the time-out test
+                    self.close_connection = True
+
+        return Handler
+
+
+@pytest.fixture
+def api() -> Iterator[StubApi]:
+    """A running stub of the Messages API."""
+    stub = StubApi()
+    stub.start()
+    yield stub
+    stub.stop()

@@ -1,0 +1,191 @@
+"""What Label Studio says, brought into the store."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import func, select
+
+from handover.intake import (
+    adopt_project,
+    apply_annotation,
+    apply_config,
+    apply_tasks,
+    delete_annotations,
+    delete_tasks,
+    options_for,
+)
+from handover.labelstudio.protocol import TaskIn
+from handover.settings import Settings
+from handover.store import annotations as annotation_store
+from handover.store.database import Database
+from handover.store.models import AnnotationHistoryRow, AnnotationRow, ProjectRow, TaskRow
+from handover.store.projects import aspects_of
+from handover.store.tasks import count_by_split
+from tests.unit.conftest import CHOICE_CONFIG, ENTITY_CONFIG, chosen, tasks
+
+
+def set_asides(session, project) -> list[tuple[str, str, int]]:
+    return [(s, reason, n) for s, _, reason, _, n in annotation_store.set_aside_counts(session, project.id)]
+
+
+@pytest.fixture
+def options(project: ProjectRow, settings: Settings):
+    return options_for(project, settings)
+
+
+def test_intake_gives_every_task_a_split_that_stays(database: Database, project: ProjectRow, options) -> None:
+    with database.write() as session:
+        first = {ls_id: row.split for ls_id, row in apply_tasks(session, project, tasks(300), options).items()}
+    with database.write() as session:
+        again = {ls_id: row.split for ls_id, row in apply_tasks(session, project, tasks(300), options).items()}
+        splits = count_by_split(session, project.id)
+    assert first == again
+    assert sum(splits.values()) == 300
+    assert 40 <= splits["gold"] <= 80
+    assert 20 <= splits["dev"] <= 55
+
+
+def test_intake_puts_near_identical_texts_into_one_split(database: Database, project: ProjectRow, options) -> None:
+    base = "A Brazilian crusher bought three thousand tonnes of DAP from Meridian Metals in late June, number {}"
+    originals = [TaskIn(id=i, data={"text": base.format("abcdefghij"[i % 10] * 9 + str(i * i))}) for i in range(1, 30)]
+    copies = [TaskIn(id=t.id + 100, data={"text": f"  {t.data['text'].upper()}! "}) for t in originals]
+    with database.write() as session:
+        rows = apply_tasks(session, project, [*originals, *copies], options)
+        assert all(rows[t.id].split == rows[t.id + 100].split for t in originals)
+        assert all(rows[t.id].group_key == rows[t.id + 100].group_key for t in originals)
+
+
+def test_intake_gives_the_same_text_in_another_pass_the_same_split(
+    database: Database, project: ProjectRow, options
+) -> None:
+    with database.write() as session:
+        other = adopt_project(session, 8)
+        apply_config(session, other, ENTITY_CONFIG)
+        first = apply_tasks(session, project, tasks(80), options)
+        second = apply_tasks(session, other, [TaskIn(id=t.id + 500, data=t.data) for t in tasks(80)], options)
+        assert all(first[i].split == second[i + 500].split for i in first)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ({}, "no field 'text'"),
+        ({"text": "   "}, "is empty"),
+        ({"text": 5}, "holds int"),
+        ({"text": "x" * 60_000}, "60000 characters, more than the limit of 50000"),
+    ],
+)
+def test_intake_sets_unusable_tasks_aside_with_the_reason(
+    database: Database, project: ProjectRow, options, data, reason
+) -> None:
+    with database.write() as session:
+        apply_tasks(session, project, [TaskIn(id=1, data=data), *tasks(2, start=5)], options)
+        ((subject, text, number),) = set_asides(session, project)
+    assert (subject, number) == ("task", 1)
+    assert reason in text
+
+
+def test_intake_of_a_repaired_task_clears_its_problem(database: Database, project: ProjectRow, options) -> None:
+    with database.write() as session:
+        apply_tasks(session, project, [TaskIn(id=1, data={"text": ""})], options)
+        apply_tasks(session, project, [TaskIn(id=1, data={"text": "sold"})], options)
+        assert set_asides(session, project) == []
+        row = session.scalar(select(TaskRow))
+        assert row is not None and row.data == {"text": "sold"} and row.data_changed_at is not None
+
+
+def test_intake_of_the_same_annotation_twice_changes_nothing(
+    database: Database, project: ProjectRow, options
+) -> None:
+    with database.write() as session:
+        task = apply_tasks(session, project, tasks(1), options)[1]
+        assert apply_annotation(session, project, task, chosen("Bid", id=3))
+        assert not apply_annotation(session, project, task, chosen("Bid", id=3))
+        assert annotation_store.last_revision(session) == 1
+        assert session.scalar(select(func.count()).select_from(AnnotationHistoryRow)) == 1
+
+
+def test_intake_ignores_an_event_that_is_older_than_what_is_known(
+    database: Database, project: ProjectRow, options
+) -> None:
+    with database.write() as session:
+        task = apply_tasks(session, project, tasks(1), options)[1]
+        apply_annotation(session, project, task, chosen("Offer", id=3, seconds=20))
+        assert not apply_annotation(session, project, task, chosen("Bid", id=3, seconds=10))
+        row = session.scalar(select(AnnotationRow))
+        assert row is not None and row.result[0]["value"]["choices"] == ["Offer"]
+
+
+def test_intake_keeps_every_state_of_an_annotation(database: Database, project: ProjectRow, options) -> None:
+    with database.write() as session:
+        task = apply_tasks(session, project, tasks(1), options)[1]
+        apply_annotation(session, project, task, chosen("Bid", id=3))
+        apply_annotation(session, project, task, chosen("Offer", id=3, seconds=9))
+        assert delete_annotations(session, project, [3]) == 1
+        assert delete_annotations(session, project, [3, 99]) == 0
+        apply_annotation(session, project, task, chosen("Offer", id=3, seconds=9))
+        session.flush()
+        history = session.scalars(select(AnnotationHistoryRow).order_by(AnnotationHistoryRow.id)).all()
+    assert [row.action for row in history] == ["created", "updated", "deleted", "updated"]
+    assert [row.revision for row in history] == [1, 2, 3, 4]
+
+
+def test_intake_of_a_skip_counts_as_change_but_not_as_answer(
+    database: Database, project: ProjectRow, options
+) -> None:
+    with database.write() as session:
+        task = apply_tasks(session, project, tasks(1), options)[1]
+        apply_annotation(session, project, task, chosen("Bid", id=3, was_cancelled=True))
+        assert annotation_store.changed_since(session, project.id, 0) == 1
+        assert annotation_store.count_finished(session, project.id) == 0
+
+
+def test_intake_counts_what_cannot_be_read_of_an_annotation(
+    database: Database, project: ProjectRow, options
+) -> None:
+    with database.write() as session:
+        task = apply_tasks(session, project, tasks(1), options)[1]
+        apply_annotation(session, project, task, chosen("Nonsense", id=3))
+        ((subject, reason, number),) = set_asides(session, project)
+        assert (subject, number) == ("annotation", 1)
+        assert "Nonsense" in reason
+        apply_annotation(session, project, task, chosen("Bid", id=3, seconds=5))
+        assert set_asides(session, project) == []
+
+
+def test_intake_of_deleted_tasks_takes_their_annotations_along(
+    database: Database, project: ProjectRow, options
+) -> None:
+    with database.write() as session:
+        rows = apply_tasks(session, project, tasks(2), options)
+        apply_annotation(session, project, rows[1], chosen("Bid", id=3))
+        apply_annotation(session, project, rows[2], chosen("Bid", id=4))
+        assert delete_tasks(session, project, [1, 77]) == 1
+        assert delete_tasks(session, project, [1]) == 0
+        assert annotation_store.count_finished(session, project.id) == 1
+        assert sum(count_by_split(session, project.id).values()) == 1
+
+
+def test_intake_of_a_config_with_other_labels_hands_back_to_the_teacher(
+    database: Database, project: ProjectRow
+) -> None:
+    with database.write() as session:
+        (row,) = aspects_of(session, project.id)
+        row.server, row.trained_revision = "student", 9
+        assert not apply_config(session, project, CHOICE_CONFIG)
+        assert apply_config(session, project, CHOICE_CONFIG.replace("Trade", "Deal"))
+        (row,) = aspects_of(session, project.id)
+        assert (row.server, row.trained_revision) == ("teacher", 0)
+
+
+def test_intake_of_an_unreadable_config_says_so_and_keeps_the_aspect(
+    database: Database, project: ProjectRow
+) -> None:
+    with database.write() as session:
+        assert apply_config(session, project, "<View><broken")
+        assert aspects_of(session, project.id) == []
+        assert len(aspects_of(session, project.id, active_only=False)) == 1
+        assert [subject for subject, _, _ in set_asides(session, project)] == ["tag"]
+        assert apply_config(session, project, CHOICE_CONFIG)
+        assert [row.name for row in aspects_of(session, project.id)] == ["stage"]
+        assert set_asides(session, project) == []

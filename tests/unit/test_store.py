@@ -1,0 +1,100 @@
+"""The store on SQLite; tests/integration runs the same on PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from sqlalchemy import inspect, text
+
+from handover.errors import ConfigError, NotFoundError, UnavailableError
+from handover.store import annotations, jobs, projects
+from handover.store.database import Database
+from handover.store.migrate import upgrade
+from handover.store.models import Base, EventRow, ProjectRow
+from handover.store.secrets import SecretBox
+
+
+def test_migrations_make_the_tables_that_the_models_describe(database: Database) -> None:
+    found = inspect(database.engine)
+    for table in Base.metadata.sorted_tables:
+        columns = {column["name"] for column in found.get_columns(table.name)}
+        assert columns == {column.name for column in table.columns}, table.name
+
+
+def test_migrations_run_twice_change_nothing(database: Database) -> None:
+    with database.write() as session:
+        session.add(ProjectRow(ls_id=1, options={}))
+    upgrade(database)
+    with database.read() as session:
+        assert projects.project_by_ls_id(session, 1) is not None
+
+
+def test_store_write_is_rolled_back_as_a_whole_on_an_error(database: Database) -> None:
+    with pytest.raises(RuntimeError), database.write() as session:
+        session.add(ProjectRow(ls_id=1, options={}))
+        session.flush()
+        raise RuntimeError
+    with database.read() as session:
+        assert projects.all_projects(session) == []
+
+
+def test_store_refuses_naive_times(database: Database) -> None:
+    with pytest.raises(Exception, match="naive time"), database.write() as session:
+        session.add(EventRow(action="X", summary={}, received_at=datetime(2026, 1, 1)))
+
+
+def test_store_says_unavailable_when_the_database_stays_locked(database: Database) -> None:
+    impatient = Database(database.url, patience=0.05)
+    with database.write() as session:
+        session.add(ProjectRow(ls_id=1, options={}))
+        session.flush()
+        with pytest.raises(UnavailableError, match="not available"), impatient.write() as blocked:
+            blocked.execute(text("SELECT 1"))
+    impatient.close()
+
+
+def test_store_says_unavailable_when_the_tables_are_gone(database: Database) -> None:
+    with database.write() as session:
+        session.execute(text("DROP TABLE events"))
+    with pytest.raises(UnavailableError), database.read() as session:
+        session.execute(text("SELECT * FROM events"))
+
+
+def test_revisions_grow(database: Database) -> None:
+    with database.write() as session:
+        first = annotations.next_revision(session)
+        assert annotations.next_revision(session) == first + 1
+        assert annotations.last_revision(session) == first + 1
+
+
+def test_jobs_wait_once_per_kind_and_subject(database: Database) -> None:
+    with database.write() as session:
+        assert jobs.add_waiting(session, job_id="a", kind="retrain", subject_id=1)
+        assert not jobs.add_waiting(session, job_id="b", kind="retrain", subject_id=1)
+        assert jobs.add_waiting(session, job_id="c", kind="retrain", subject_id=2)
+        jobs.set_started(session, "a")
+        assert jobs.add_waiting(session, job_id="d", kind="retrain", subject_id=1), "one runs, one waits"
+        assert not jobs.add_waiting(session, job_id="e", kind="retrain", subject_id=1)
+
+
+def test_find_aspect_names_the_aspects_there_are(database: Database, project: ProjectRow) -> None:
+    with database.read() as session:
+        assert projects.find_aspect(session, ls_project_id=7, name="").name == "stage"
+        with pytest.raises(NotFoundError, match=r"no aspect 'stag' \(has: stage\)"):
+            projects.find_aspect(session, ls_project_id=7, name="stag")
+
+
+def test_secrets_are_not_in_the_clear_in_the_database(database: Database, tmp_path) -> None:
+    box = SecretBox.open(key="", data_dir=tmp_path)
+    with database.write() as session:
+        box.put(session, "token", "very-secret-token")
+        assert box.get(session, "token") == "very-secret-token"
+        assert box.get(session, "other") == ""
+    assert b"very-secret-token" not in (tmp_path / "data" / "handover.db").read_bytes()
+    assert (tmp_path / "secret.key").stat().st_mode & 0o077 == 0
+    assert SecretBox.open(key="", data_dir=tmp_path) is not box
+    with database.read() as session:
+        assert SecretBox.open(key="", data_dir=tmp_path).get(session, "token") == "very-secret-token"
+        with pytest.raises(ConfigError, match="another key"):
+            SecretBox("wrong").get(session, "token")
