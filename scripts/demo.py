@@ -141,7 +141,9 @@ def _summary(status: dict[str, Any]) -> str:
     lines = []
     for project in status["projects"]:
         if project["finished"]:
-            lines.append(f"  {project['title']}: {project['finished']} done, Label Studio shows {project['live_version']}")
+            lines.append(
+                f"  {project['title']}: {project['finished']} done, Label Studio shows {project['live_version']}"
+            )
             lines += [f"    {aspect['reason']}" for aspect in project["aspects"]]
     return "\n".join(lines)
 

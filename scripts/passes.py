@@ -31,9 +31,7 @@ class Pass:
         return {record["text"]: record["gold"][self.name] for record in records}
 
 
-def _pass(
-    folder: str, data: str, name: str, title: str, *, simulated: int, gold_share: float | None = None
-) -> Pass:
+def _pass(folder: str, data: str, name: str, title: str, *, simulated: int, gold_share: float | None = None) -> Pass:
     base = SAMPLES / folder
     return Pass(
         name=name,

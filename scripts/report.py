@@ -22,9 +22,7 @@ def show_report(
     exported: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """Print a paragraph per pass; returns the same as rows."""
-    rows = [
-        _row(status, url, token, projects[p.name], p, tallies[p.name], exported[p.name]) for p in passes
-    ]
+    rows = [_row(status, url, token, projects[p.name], p, tallies[p.name], exported[p.name]) for p in passes]
     for row in rows:
         _show(say, row)
     return rows
@@ -77,9 +75,13 @@ def _what_label_studio_shows(url: str, token: str, ls_id: int) -> tuple[str, int
 
 def _show(say: Callable[[str], None], row: Mapping[str, Any]) -> None:
     say(f"\n{row['title']}")
-    say(f"  tasks done      {row['done']} of {row['tasks']} ({row['blind']} blind, {row['untouched']} accepted untouched)")
+    say(
+        f"  tasks done      {row['done']} of {row['tasks']} ({row['blind']} blind, {row['untouched']} accepted untouched)"
+    )
     if row["teacher"] is not None:
-        say(f"  on {row['gold']} gold tasks  teacher {row['teacher']:.3f}, student {row['student']:.3f} ({row['metric']})")
+        say(
+            f"  on {row['gold']} gold tasks  teacher {row['teacher']:.3f}, student {row['student']:.3f} ({row['metric']})"
+        )
         low, high = row["interval"] or (float("nan"), float("nan"))
         say(f"  difference      between {low:+.3f} and {high:+.3f}")
     say(f"  decision        {row['decision'] or 'none'}: {row['reason']}")

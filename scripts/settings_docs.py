@@ -1,7 +1,7 @@
 """Write the settings into .env.example and into the README's table, or check that both are up to date.
 
-    python -m scripts.settings_docs           write
-    python -m scripts.settings_docs --check   exit with 1 when something is out of date
+python -m scripts.settings_docs           write
+python -m scripts.settings_docs --check   exit with 1 when something is out of date
 """
 
 from __future__ import annotations

@@ -127,6 +127,4 @@ def _do(annotator: Annotator, task: dict[str, Any], name: str, gold: Mapping[str
 
 def _essence(result: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     values = (region["value"] for region in result)
-    return sorted(
-        (v.get("start", 0), v.get("end", 0), *(v.get("choices") or v.get("labels") or ())) for v in values
-    )
+    return sorted((v.get("start", 0), v.get("end", 0), *(v.get("choices") or v.get("labels") or ())) for v in values)

@@ -43,9 +43,7 @@ def _sentences() -> Iterator[Settings]:
     """Read the settings, and show our own errors as a sentence with exit code 1."""
     try:
         settings = Settings()
-        logging.basicConfig(
-            level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
+        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         logging.getLogger("httpx").setLevel(logging.WARNING)
         yield settings
     except ValidationError as error:
@@ -74,13 +72,11 @@ def serve(
     """Run the backend that Label Studio talks to."""
     from handover.commands.serve import serve as run
 
-    with _sentences() as settings:
+    with _sentences() as given:
         changes = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
-        settings = Settings(**changes) if changes else settings  # type: ignore[arg-type]
+        settings = given.model_copy(update=changes)
         if not settings.has_credentials:
-            _say(
-                "No secrets are set (HANDOVER_BASIC_AUTH_*, HANDOVER_WEBHOOK_SECRET): only this machine may connect."
-            )
+            _say("No secrets are set (HANDOVER_BASIC_AUTH_*, HANDOVER_WEBHOOK_SECRET): only this machine may connect.")
         _say(
             f"Handover {__version__} on http://{settings.host}:{settings.port}. Next: `handover worker`, `handover connect`."
         )
@@ -105,9 +101,7 @@ def connect(
     config: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Labeling config of a new project.")
     ] = None,
-    project: Annotated[
-        int | None, typer.Option("--project", "-p", help="Adopt this Label Studio project.")
-    ] = None,
+    project: Annotated[int | None, typer.Option("--project", "-p", help="Adopt this Label Studio project.")] = None,
     data: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Tasks: .jsonl, .json, .csv, .tsv, .txt.")
     ] = None,
@@ -122,9 +116,7 @@ def connect(
     margin: Annotated[
         float | None, typer.Option(min=0.0, max=0.2, help="Non-inferiority margin of this project.")
     ] = None,
-    uncertainty_sampling: Annotated[
-        bool, typer.Option(help="New project: least certain tasks first.")
-    ] = False,
+    uncertainty_sampling: Annotated[bool, typer.Option(help="New project: least certain tasks first.")] = False,
     token_stdin: Annotated[bool, typer.Option(help="Read Label Studio's token from standard input.")] = False,
 ) -> None:
     """Connect a Label Studio project, new or existing. The backend has to be running."""
@@ -146,9 +138,7 @@ def connect(
         )
         runtime = Runtime(settings).open()
         try:
-            connected = run(
-                runtime, request, token=_token(runtime.api_key(), from_stdin=token_stdin), say=_say
-            )
+            connected = run(runtime, request, token=_token(runtime.api_key(), from_stdin=token_stdin), say=_say)
         finally:
             runtime.close()
         _say(f"Done. Annotate at {connected.url} - and see `handover status`.")

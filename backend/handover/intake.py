@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from handover.domain import Aspect
 from handover.errors import ConfigError
 from handover.evaluation.split import Fingerprint, assign_split, find_head, fingerprints
-from handover.labelstudio.convert import read_result
+from handover.labelstudio.convert import read_result, task_text
 from handover.labelstudio.label_config import parse_label_config
 from handover.labelstudio.protocol import AnnotationIn, TaskIn
 from handover.settings import Settings
@@ -47,9 +47,7 @@ def options_for(project: ProjectRow, settings: Settings) -> Options:
     )
 
 
-def adopt_project(
-    session: Session, ls_project_id: int, *, title: str = "", sampling: str | None = None
-) -> ProjectRow:
+def adopt_project(session: Session, ls_project_id: int, *, title: str = "", sampling: str | None = None) -> ProjectRow:
     """The row of a Label Studio project, made if it is new."""
     project = project_by_ls_id(session, ls_project_id)
     if project is None:
@@ -70,9 +68,7 @@ def apply_config(session: Session, project: ProjectRow, label_config: str) -> bo
     if not label_config or label_config == project.label_config:
         return False
     project.label_config = label_config
-    session.execute(
-        delete(SetAsideRow).where(SetAsideRow.project_id == project.id, SetAsideRow.subject == "tag")
-    )
+    session.execute(delete(SetAsideRow).where(SetAsideRow.project_id == project.id, SetAsideRow.subject == "tag"))
     try:
         parsed = parse_label_config(label_config)
     except ConfigError as error:
@@ -86,9 +82,7 @@ def apply_config(session: Session, project: ProjectRow, label_config: str) -> bo
     return changed
 
 
-def apply_tasks(
-    session: Session, project: ProjectRow, tasks: Sequence[TaskIn], options: Options
-) -> dict[int, TaskRow]:
+def apply_tasks(session: Session, project: ProjectRow, tasks: Sequence[TaskIn], options: Options) -> dict[int, TaskRow]:
     """Store new tasks and changed data; returns the rows by Label Studio's task id."""
     known = task_store.tasks_by_ls_id(session, project.id, [task.id for task in tasks])
     aspects = [aspect_of(row) for row in aspects_of(session, project.id)]
@@ -105,21 +99,20 @@ def apply_tasks(
 
 def text_of(data: Mapping[str, Any], aspect: Aspect) -> str:
     """The text of a task's data that an aspect is about, empty when there is none."""
-    value = data.get(aspect.text_field)
-    return value if isinstance(value, str) else ""
+    return task_text(data, aspect) or ""
 
 
 def problem_of(data: Mapping[str, Any], aspect: Aspect, *, max_text_chars: int) -> str:
     """Why a task cannot be used for an aspect; empty when it can."""
-    value = data.get(aspect.text_field)
-    if aspect.text_field not in data:
-        return f"The task has no field {aspect.text_field!r}, which the labeling config shows as ${aspect.text_field}."
-    if not isinstance(value, str):
-        return f"Field {aspect.text_field!r} holds {type(value).__name__}, expected a text."
-    if not value.strip():
-        return f"Field {aspect.text_field!r} is empty."
-    if len(value) > max_text_chars:
-        return f"Field {aspect.text_field!r} has {len(value)} characters, more than the limit of {max_text_chars}."
+    text = task_text(data, aspect)
+    field = aspect.text_field
+    if text is None:
+        given = type(data[field]).__name__ if field in data else "no value"
+        return f"Field {field!r}, which the labeling config shows as ${field}, holds {given}, expected a text."
+    if not text.strip():
+        return f"Field {field!r} is empty."
+    if len(text) > max_text_chars:
+        return f"Field {field!r} has {len(text)} characters, more than the limit of {max_text_chars}."
     return ""
 
 
@@ -268,9 +261,7 @@ def _change_task(
         row.text_key = fingerprints([_split_text(task.data, aspects)])[0].key
         forget_predictions(session, [row.id])
     row.deleted = False
-    session.execute(
-        delete(SetAsideRow).where(SetAsideRow.task_id == row.id, SetAsideRow.annotation_id.is_(None))
-    )
+    session.execute(delete(SetAsideRow).where(SetAsideRow.task_id == row.id, SetAsideRow.annotation_id.is_(None)))
     _check_task(session, project, row, aspects, options)
 
 
@@ -287,9 +278,7 @@ def _review_tasks(session: Session, project: ProjectRow) -> None:
     """After a change of the config: what is set aside may have changed with it."""
     query = select(TaskRow).where(TaskRow.project_id == project.id, ~TaskRow.deleted)
     aspects = [aspect_of(row) for row in aspects_of(session, project.id)]
-    session.execute(
-        delete(SetAsideRow).where(SetAsideRow.project_id == project.id, SetAsideRow.subject == "task")
-    )
+    session.execute(delete(SetAsideRow).where(SetAsideRow.project_id == project.id, SetAsideRow.subject == "task"))
     limit = Settings.model_fields["max_text_chars"].default
     for row in session.scalars(query):
         _check_task(session, project, row, aspects, Options(0.0, 0.0, limit))
@@ -298,8 +287,7 @@ def _review_tasks(session: Session, project: ProjectRow) -> None:
 
 def _split_text(data: Mapping[str, Any], aspects: Sequence[Aspect]) -> str:
     """The text that decides the split: what the aspects of the project are about."""
-    fields = sorted({aspect.text_field for aspect in aspects})
-    return "\n".join(str(data.get(field, "")) for field in fields)
+    return "\n".join(sorted({text_of(data, aspect) for aspect in aspects}))
 
 
 def _group(session: Session, prints: Sequence[Fingerprint]) -> list[str]:

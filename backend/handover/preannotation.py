@@ -41,9 +41,7 @@ def teacher_id_of(runtime: Runtime, project: ProjectRow, aspect_row: AspectRow) 
     return teacher.id if teacher is not None else ""
 
 
-def stored(
-    runtime: Runtime, aspect_row: AspectRow, tasks: Sequence[TaskRow], version: str
-) -> dict[int, PredictionRow]:
+def stored(runtime: Runtime, aspect_row: AspectRow, tasks: Sequence[TaskRow], version: str) -> dict[int, PredictionRow]:
     """The predictions of a version that are in the store, by task id."""
     with runtime.database.read() as session:
         found = predictions_of(session, task_ids=[t.id for t in tasks], aspect_ids=[aspect_row.id])

@@ -87,9 +87,7 @@ class Runtime:
     @cached_property
     def secrets(self) -> SecretBox:
         """Encrypts what is secret in the store."""
-        return SecretBox.open(
-            key=self.settings.secret_key.get_secret_value(), data_dir=self.settings.data_dir
-        )
+        return SecretBox.open(key=self.settings.secret_key.get_secret_value(), data_dir=self.settings.data_dir)
 
     def teacher_for(self, project: ProjectRow, aspect_row: AspectRow) -> Teacher | None:
         """The teacher of an aspect, None with HANDOVER_TEACHER=none. Raises TeacherError."""

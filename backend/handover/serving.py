@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from handover.domain import Annotation, Aspect, Server, Split
-from handover.errors import ArtifactError, TeacherError
+from handover.errors import ArtifactError, ConversionError, TeacherError
 from handover.intake import adopt_project, apply_config, apply_tasks, options_for, problem_of, text_of
 from handover.labelstudio.client import NewPrediction
 from handover.labelstudio.convert import write_result
@@ -42,10 +42,7 @@ class Served:
 def live(session: Session, project: ProjectRow) -> list[Served]:
     """What Label Studio shows now."""
     rows = aspects_of(session, project.id)
-    return [
-        Served(row, aspect_of(row), row.live_version, _student_of(session, row.live_student_id))
-        for row in rows
-    ]
+    return [Served(row, aspect_of(row), row.live_version, _student_of(session, row.live_student_id)) for row in rows]
 
 
 def wanted(session: Session, runtime: Runtime, project: ProjectRow) -> list[Served]:
@@ -124,19 +121,13 @@ def answer(
     for s in served:
         limit = runtime.settings.max_text_chars
         usable = [task for task in blind if not problem_of(task.data, s.aspect, max_text_chars=limit)]
-        found = (
-            _by_student(runtime, s, usable)
-            if s.student
-            else _by_teacher(runtime, project, s, usable, may_ask)
-        )
+        found = _by_student(runtime, s, usable) if s.student else _by_teacher(runtime, project, s, usable, may_ask)
         answers.update({(task_id, s.row.id): value for task_id, value in found.items()})
         answers.update({(task.id, s.row.id): None for task in blind if task not in usable})
     return answers
 
 
-def compose(
-    project: ProjectRow, served: Sequence[Served], task: TaskRow, answers: Answers
-) -> NewPrediction | None:
+def compose(project: ProjectRow, served: Sequence[Served], task: TaskRow, answers: Answers) -> NewPrediction | None:
     """The prediction of all aspects together for one task, None where there is nothing to show.
 
     A gold task never gets content: nothing at all, or under uncertainty sampling an empty prediction, without
@@ -155,9 +146,17 @@ def compose(
         return None
     result: list[dict[str, Any]] = []
     for s, part in given:
-        result += write_result(part.annotation, s.aspect, text_of(task.data, s.aspect), score=part.score)
+        result += _regions(s, part, task)
     scores = [part.score for _, part in given if part.score is not None]
     return NewPrediction(task.ls_id, result, min(scores, default=None), version_of(served))
+
+
+def _regions(served: Served, part: Shown, task: TaskRow) -> list[dict[str, Any]]:
+    try:
+        return write_result(part.annotation, served.aspect, text_of(task.data, served.aspect), score=part.score)
+    except ConversionError as error:  # one stale prediction must not fail the whole batch
+        logger.warning("Aspect %s, task %d: %s", served.row.name, task.ls_id, error)
+        return []
 
 
 def _by_student(runtime: Runtime, served: Served, tasks: Sequence[TaskRow]) -> dict[int, Shown]:
@@ -169,10 +168,7 @@ def _by_student(runtime: Runtime, served: Served, tasks: Sequence[TaskRow]) -> d
     except ArtifactError:
         logger.exception("Student %s of aspect %s cannot be loaded", served.student, served.row.name)
         return {}
-    return {
-        task.id: Shown(p.annotation or Annotation(), p.score)
-        for task, p in zip(tasks, predictions, strict=True)
-    }
+    return {task.id: Shown(p.annotation or Annotation(), p.score) for task, p in zip(tasks, predictions, strict=True)}
 
 
 def _by_teacher(
@@ -180,9 +176,7 @@ def _by_teacher(
 ) -> dict[int, Shown | None]:
     rows = stored(runtime, served.row, tasks, served.version)
     missing = [task for task in tasks if needs_asking(rows.get(task.id))]
-    is_current = served.version == teacher_version(
-        served.row.name, teacher_id_of(runtime, project, served.row)
-    )
+    is_current = served.version == teacher_version(served.row.name, teacher_id_of(runtime, project, served.row))
     if may_ask and missing and is_current:
         try:
             ask(runtime, project, served.row, missing)

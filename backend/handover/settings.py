@@ -57,16 +57,12 @@ class Settings(BaseSettings):
         "",
         description="URL under which Label Studio reaches this server. Empty: http://<host>:<port>.",
     )
-    basic_auth_user: str = Field(
-        "", description="User name Label Studio must send. Empty: no HTTP Basic auth."
-    )
+    basic_auth_user: str = Field("", description="User name Label Studio must send. Empty: no HTTP Basic auth.")
     basic_auth_password: SecretStr = Field(SecretStr(""), description="Password that belongs to it.")
     webhook_secret: SecretStr = Field(
         SecretStr(""), description="Value of the X-Handover-Secret header of webhooks. Empty: not checked."
     )
-    max_body_mb: float = Field(
-        20.0, gt=0, le=1000, description="Largest request body that is accepted, in megabytes."
-    )
+    max_body_mb: float = Field(20.0, gt=0, le=1000, description="Largest request body that is accepted, in megabytes.")
     log_level: str = Field("INFO", description="Log level. Task text is logged at DEBUG only.")
 
     # Label Studio
@@ -94,12 +90,8 @@ class Settings(BaseSettings):
     teacher_max_tokens: int = Field(
         2048, ge=64, le=64000, description="Most tokens one answer of the teacher may have."
     )
-    teacher_timeout: float = Field(
-        60.0, gt=0, le=600, description="Seconds to wait for one answer of the teacher."
-    )
-    teacher_retries: int = Field(
-        3, ge=0, le=10, description="How often a failed request to the teacher is repeated."
-    )
+    teacher_timeout: float = Field(60.0, gt=0, le=600, description="Seconds to wait for one answer of the teacher.")
+    teacher_retries: int = Field(3, ge=0, le=10, description="How often a failed request to the teacher is repeated.")
     teacher_concurrency: int = Field(8, ge=1, le=256, description="How many requests run at the same time.")
     prefetch: int = Field(
         200,
@@ -110,9 +102,7 @@ class Settings(BaseSettings):
     anthropic_api_key: SecretStr = Field(
         SecretStr(""), description="API key of Anthropic. Empty: ANTHROPIC_API_KEY is used."
     )
-    anthropic_base_url: str = Field(
-        "", description="Base URL of the Anthropic API. Empty: the SDK's default."
-    )
+    anthropic_base_url: str = Field("", description="Base URL of the Anthropic API. Empty: the SDK's default.")
 
     # Texts
     language: str = Field("en", min_length=2, max_length=8, description="spaCy language code of the texts.")
@@ -139,12 +129,8 @@ class Settings(BaseSettings):
         le=100_000,
         description="Annotated train and dev tasks an aspect needs before its first training.",
     )
-    train_timeout: int = Field(
-        3600, ge=60, le=86400, description="Seconds after which a training is stopped."
-    )
-    train_max_steps: int = Field(
-        800, ge=10, le=1_000_000, description="Most optimizer steps of one training."
-    )
+    train_timeout: int = Field(3600, ge=60, le=86400, description="Seconds after which a training is stopped.")
+    train_max_steps: int = Field(800, ge=10, le=1_000_000, description="Most optimizer steps of one training.")
     seed: int = Field(0, ge=0, description="Seed of every training and of the gate's bootstrap.")
 
     # Gold and gate
@@ -156,7 +142,7 @@ class Settings(BaseSettings):
     )
     min_gold: int = Field(30, ge=10, le=100_000, description="Fewest gold tasks the gate looks at.")
     alpha: float = Field(
-        0.05, gt=0, lt=0.5, description="Chance of a wrong handover over all looks of the gate together."
+        0.05, gt=0, lt=0.5, description="Chance of a wrong handover, over all looks of the gate at one teacher together."
     )
     margin: float = Field(
         0.0,

@@ -99,18 +99,12 @@ def _aspect(session: Session, settings: Settings, row: AspectRow) -> AspectStatu
     evaluation = last_evaluation(session, row.id)
     decisions = decisions_of(session, row.id, limit=1)
     decision = decisions[0] if decisions else None
-    interval = (
-        (decision.details["low"], decision.details["high"])
-        if decision and "low" in decision.details
-        else None
-    )
+    interval = (decision.details["low"], decision.details["high"]) if decision and "low" in decision.details else None
     return AspectStatus(
         name=row.name,
         kind=row.definition["kind"],
         labels=tuple(label for label, _ in row.definition["labels"]),
-        server=row.server
-        if row.live_student_id or row.server == Server.TEACHER.value
-        else "switching to student",
+        server=row.server if row.live_student_id or row.server == Server.TEACHER.value else "switching to student",
         live_version=row.live_version,
         teacher_id=row.teacher_id,
         train=len(examples.train),
@@ -149,7 +143,5 @@ def _job(row: JobRow) -> dict[str, Any]:
         "progress": row.progress,
         "error": row.error,
         "enqueued_at": row.enqueued_at.isoformat(),
-        "seconds": (row.ended_at - row.started_at).total_seconds()
-        if row.ended_at and row.started_at
-        else None,
+        "seconds": (row.ended_at - row.started_at).total_seconds() if row.ended_at and row.started_at else None,
     }

@@ -54,10 +54,7 @@ def test_compose_follows_the_official_schema() -> None:
 
 def test_compose_is_accepted_by_docker_compose(tmp_path: Path) -> None:
     docker = shutil.which("docker")
-    if (
-        not docker
-        or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode
-    ):
+    if not docker or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
         pytest.skip("docker compose is not installed")
     env_file = tmp_path / "env"
     env_file.write_text("".join(f"{name}=x\n" for name in REQUIRED))
@@ -123,9 +120,7 @@ def test_compose_images_are_pinned(name: str) -> None:
 
 
 def test_compose_runs_the_label_studio_that_is_tested() -> None:
-    pinned = re.search(
-        r"^label-studio==(.+)$", (ROOT / "requirements/label-studio.in").read_text(), re.MULTILINE
-    )
+    pinned = re.search(r"^label-studio==(.+)$", (ROOT / "requirements/label-studio.in").read_text(), re.MULTILINE)
     assert pinned is not None
     assert SERVICES["label-studio"]["image"] == f"heartexlabs/label-studio:{pinned[1]}"
 
@@ -141,6 +136,12 @@ def test_compose_has_no_secret_in_clear(name: str) -> None:
 
 def test_compose_asks_for_every_secret_it_needs() -> None:
     assert set(re.findall(r"\$\{(\w+):\?", COMPOSE_TEXT)) == REQUIRED
+
+
+def test_compose_finds_everything_it_reads_in_the_example_of_env() -> None:
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    named = set(re.findall(r"^#?\s?([A-Z_]+)=", example, re.MULTILINE))
+    assert set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT)) - named == set()
 
 
 def test_compose_names_only_settings_that_exist() -> None:
@@ -176,9 +177,7 @@ def test_compose_shares_students_and_mounts_configs_read_only(name: str) -> None
 def test_compose_mounts_exist(name: str) -> None:
     sources = [volume.split(":")[0] for volume in SERVICES[name].get("volumes", [])]
     missing = [source for source in sources if source.startswith("./") and not (ROOT / source).exists()]
-    undeclared = [
-        source for source in sources if not source.startswith("./") and source not in COMPOSE["volumes"]
-    ]
+    undeclared = [source for source in sources if not source.startswith("./") and source not in COMPOSE["volumes"]]
     assert (missing, undeclared) == ([], [])
 
 
@@ -206,9 +205,7 @@ def test_compose_backend_has_an_address_that_label_studio_accepts() -> None:
         ("10.0.3.4", False),
     ],
 )
-def test_compose_label_studio_reaches_the_backend_but_not_the_metadata_service(
-    address: str, is_banned: bool
-) -> None:
+def test_compose_label_studio_reaches_the_backend_but_not_the_metadata_service(address: str, is_banned: bool) -> None:
     environment = SERVICES["label-studio"]["environment"]
     banned = [ipaddress.ip_network(net) for net in environment["USER_ADDITIONAL_BANNED_SUBNETS"].split(",")]
     assert environment["USE_DEFAULT_BANNED_SUBNETS"] == "false"

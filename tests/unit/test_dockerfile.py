@@ -145,8 +145,6 @@ def test_healthcheck_looks_for_a_living_worker_of_this_container(
     assert (healthcheck.check_worker(WorkersInRedis(**hosts), "here") == "") is is_well
 
 
-def test_healthcheck_reports_a_redis_that_is_away(
-    healthcheck: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_healthcheck_reports_a_redis_that_is_away(healthcheck: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HANDOVER_REDIS_URL", "redis://127.0.0.1:1/0")
     assert healthcheck.main("worker") == "Redis: ConnectionError"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import func, select
+from tests.unit.conftest import CHOICE_CONFIG, ENTITY_CONFIG, chosen, tasks
 
 from handover.intake import (
     adopt_project,
@@ -21,7 +22,6 @@ from handover.store.database import Database
 from handover.store.models import AnnotationHistoryRow, AnnotationRow, ProjectRow, TaskRow
 from handover.store.projects import aspects_of
 from handover.store.tasks import count_by_split
-from tests.unit.conftest import CHOICE_CONFIG, ENTITY_CONFIG, chosen, tasks
 
 
 def set_asides(session, project) -> list[tuple[str, str, int]]:
@@ -69,9 +69,9 @@ def test_intake_gives_the_same_text_in_another_pass_the_same_split(
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        ({}, "no field 'text'"),
+        ({}, "holds no value"),
         ({"text": "   "}, "is empty"),
-        ({"text": 5}, "holds int"),
+        ({"text": 5}, "holds int, expected a text"),
         ({"text": "x" * 60_000}, "60000 characters, more than the limit of 50000"),
     ],
 )
@@ -94,9 +94,7 @@ def test_intake_of_a_repaired_task_clears_its_problem(database: Database, projec
         assert row is not None and row.data == {"text": "sold"} and row.data_changed_at is not None
 
 
-def test_intake_of_the_same_annotation_twice_changes_nothing(
-    database: Database, project: ProjectRow, options
-) -> None:
+def test_intake_of_the_same_annotation_twice_changes_nothing(database: Database, project: ProjectRow, options) -> None:
     with database.write() as session:
         task = apply_tasks(session, project, tasks(1), options)[1]
         assert apply_annotation(session, project, task, chosen("Bid", id=3))
@@ -130,9 +128,7 @@ def test_intake_keeps_every_state_of_an_annotation(database: Database, project: 
     assert [row.revision for row in history] == [1, 2, 3, 4]
 
 
-def test_intake_of_a_skip_counts_as_change_but_not_as_answer(
-    database: Database, project: ProjectRow, options
-) -> None:
+def test_intake_of_a_skip_counts_as_change_but_not_as_answer(database: Database, project: ProjectRow, options) -> None:
     with database.write() as session:
         task = apply_tasks(session, project, tasks(1), options)[1]
         apply_annotation(session, project, task, chosen("Bid", id=3, was_cancelled=True))
@@ -140,9 +136,7 @@ def test_intake_of_a_skip_counts_as_change_but_not_as_answer(
         assert annotation_store.count_finished(session, project.id) == 0
 
 
-def test_intake_counts_what_cannot_be_read_of_an_annotation(
-    database: Database, project: ProjectRow, options
-) -> None:
+def test_intake_counts_what_cannot_be_read_of_an_annotation(database: Database, project: ProjectRow, options) -> None:
     with database.write() as session:
         task = apply_tasks(session, project, tasks(1), options)[1]
         apply_annotation(session, project, task, chosen("Nonsense", id=3))
@@ -178,9 +172,7 @@ def test_intake_of_a_config_with_other_labels_hands_back_to_the_teacher(
         assert (row.server, row.trained_revision) == ("teacher", 0)
 
 
-def test_intake_of_an_unreadable_config_says_so_and_keeps_the_aspect(
-    database: Database, project: ProjectRow
-) -> None:
+def test_intake_of_an_unreadable_config_says_so_and_keeps_the_aspect(database: Database, project: ProjectRow) -> None:
     with database.write() as session:
         assert apply_config(session, project, "<View><broken")
         assert aspects_of(session, project.id) == []

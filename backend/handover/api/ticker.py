@@ -39,9 +39,7 @@ class Ticker:
                 enqueue_reconcile(self._runtime, full=full)
                 full, wait = False, float(self._runtime.settings.reconcile_every)
             except HandoverError as error:
-                logger.warning(
-                    "reconcile could not be enqueued, next try in %.0f s: %s", RETRY_SECONDS, error
-                )
+                logger.warning("reconcile could not be enqueued, next try in %.0f s: %s", RETRY_SECONDS, error)
                 wait = RETRY_SECONDS
             self._stop.wait(wait)
 
@@ -51,7 +49,5 @@ def enqueue_reconcile(runtime: Runtime, *, full: bool) -> list[str]:
     runtime.queue.mark_lost()
     with runtime.database.read() as session:
         projects = all_projects(session)
-    ids = [
-        runtime.queue.enqueue(JobKind.RECONCILE, project.id, arguments={"full": full}) for project in projects
-    ]
+    ids = [runtime.queue.enqueue(JobKind.RECONCILE, project.id, arguments={"full": full}) for project in projects]
     return [job_id for job_id in ids if job_id is not None]

@@ -136,7 +136,7 @@ def _event_row(event: WebhookRequest, outcome: str) -> EventRow:
     summary = {
         "annotations": [a.id for a in event.annotation_list][:100],
         "deleted": [a.id for a in event.annotations or []][:100],
-        "tasks": [task.id for task in [*event.task_list, *(event.tasks or [])]][:100],
+        "tasks": [*(task.id for task in event.task_list), *(task.id for task in event.tasks or [])][:100],
     }
     return EventRow(
         ls_project_id=event.project.id if event.project else None,

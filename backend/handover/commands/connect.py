@@ -13,7 +13,7 @@ from typing import Any
 from handover.errors import ConfigError, HandoverError
 from handover.jobs.queue import JobKind
 from handover.labelstudio.client import BasicAuth, LabelStudioClient, ProjectInfo
-from handover.labelstudio.label_config import parse_label_config
+from handover.labelstudio.label_config import parse_label_config, without_declaration
 from handover.runtime import TOKEN, Runtime
 from handover.serving import go_live, register, version_of, wanted
 from handover.store.projects import get_project
@@ -117,16 +117,14 @@ def _json_list(path: Path) -> list[Any]:
     return value
 
 
-def _find_or_create(
-    client: LabelStudioClient, request: ConnectRequest, guidelines: str, say: Say
-) -> ProjectInfo:
+def _find_or_create(client: LabelStudioClient, request: ConnectRequest, guidelines: str, say: Say) -> ProjectInfo:
     if request.project is not None:
         info = client.project(request.project)
         say(f"Adopting project {info.id} “{info.title}”.")
         return info
     if request.config is None:
         raise ConfigError("Nothing to connect: give --project ID, or --config FILE.xml to create a project.")
-    config = request.config.read_text(encoding="utf-8")
+    config = without_declaration(request.config.read_text(encoding="utf-8"))
     parse_label_config(config)
     title = request.title or request.config.stem
     sampling = "Uncertainty sampling" if request.uncertainty_sampling else DEFAULT_SAMPLING
@@ -154,15 +152,11 @@ def _import(client: LabelStudioClient, info: ProjectInfo, request: ConnectReques
     tasks = list(read_tasks(request.data, [*(a.text_field for a in aspects), *request.fields]))
     if not any(tasks):
         fields = ", ".join(sorted({a.text_field for a in aspects}))
-        raise ConfigError(
-            f"{request.data} has no record with the field {fields}, which the labeling config shows."
-        )
+        raise ConfigError(f"{request.data} has no record with the field {fields}, which the labeling config shows.")
     say(f"Imported {client.import_tasks(info.id, tasks)} tasks.")
 
 
-def _register(
-    runtime: Runtime, info: ProjectInfo, request: ConnectRequest, guidelines: str
-) -> tuple[int, str]:
+def _register(runtime: Runtime, info: ProjectInfo, request: ConnectRequest, guidelines: str) -> tuple[int, str]:
     project_id = register(runtime, info.id, info.label_config, title=info.title, sampling=info.sampling).id
     with runtime.database.write() as session:
         project = get_project(session, project_id)
@@ -182,9 +176,7 @@ def _connect_backend(
     url = settings.backend_url
     # Label Studio makes a webhook without headers by itself when it connects a backend, unless one with that
     # URL exists: so the webhook comes first.
-    webhook_id = client.ensure_webhook(
-        info.id, f"{url}/webhook", secret=settings.webhook_secret.get_secret_value()
-    )
+    webhook_id = client.ensure_webhook(info.id, f"{url}/webhook", secret=settings.webhook_secret.get_secret_value())
     password = settings.basic_auth_password.get_secret_value()
     auth = BasicAuth(settings.basic_auth_user, password) if settings.basic_auth_user else None
     try:
@@ -198,9 +190,7 @@ def _connect_backend(
     with runtime.database.write() as session:
         project = get_project(session, project_id)
         project.ls_webhook_id, project.ls_ml_backend_id = webhook_id, backend_id
-    say(
-        f"Webhook {webhook_id} and ML backend {backend_id} point to {url}; predictions are shown as {version!r}."
-    )
+    say(f"Webhook {webhook_id} and ML backend {backend_id} point to {url}; predictions are shown as {version!r}.")
 
 
 def _as_html(markdown: str) -> str:

@@ -37,9 +37,7 @@ def _pick(session: Session, row: AspectRow, version: str) -> StudentRow:
     student = session.get(StudentRow, row.champion_id) if row.champion_id is not None else None
     student = student or next(iter(students_of(session, row.id)), None)
     if student is None:
-        raise NotFoundError(
-            f"Aspect {row.name!r} has no student yet. Annotate more tasks, or run `handover retrain`."
-        )
+        raise NotFoundError(f"Aspect {row.name!r} has no student yet. Annotate more tasks, or run `handover retrain`.")
     return student
 
 

@@ -11,9 +11,7 @@ from handover.status import AspectStatus, ProjectStatus, Status
 def show_status(console: Console, status: Status) -> None:
     """Print the status for people."""
     if not status.projects:
-        console.print(
-            "No project is connected yet. Next: `handover connect --config FILE.xml --data FILE.jsonl`."
-        )
+        console.print("No project is connected yet. Next: `handover connect --config FILE.xml --data FILE.jsonl`.")
     for project in status.projects:
         _show_project(console, project)
     failed = [job for job in status.jobs if job["status"] in ("failed", "lost")]
@@ -26,9 +24,7 @@ def show_status(console: Console, status: Status) -> None:
 
 def _show_project(console: Console, project: ProjectStatus) -> None:
     total = sum(project.tasks.values())
-    console.print(
-        f"[bold]Project {project.ls_id} “{project.title}”[/bold]: {project.finished} of {total} tasks done"
-    )
+    console.print(f"[bold]Project {project.ls_id} “{project.title}”[/bold]: {project.finished} of {total} tasks done")
     console.print(f"  Label Studio shows {project.live_version}", markup=False)
     table = Table(box=None, padding=(0, 2), show_edge=False)
     for column in ("aspect", "served by", "train", "dev", "gold", "teacher", "student", "on"):

@@ -15,9 +15,7 @@ def sync_now(runtime: Runtime, *, ls_project_id: int | None = None) -> Iterator[
     with runtime.database.read() as session:
         projects = [p for p in all_projects(session) if ls_project_id in (None, p.ls_id)]
     if not projects:
-        raise NotFoundError(
-            "No such project is connected. Run `handover connect` first; `handover status` lists all."
-        )
+        raise NotFoundError("No such project is connected. Run `handover connect` first; `handover status` lists all.")
     for project in projects:
         found = reconcile.run(runtime, project.id, lambda _progress: None, full=True)
         numbers = ", ".join(f"{value} {key}" for key, value in found.items())

@@ -1,8 +1,8 @@
 """Paired bootstrap over documents: how the difference between student and teacher varies with the documents.
 
-Efron and Tibshirani (1993), An Introduction to the Bootstrap; Koehn (2004), Statistical Significance Tests for
-Machine Translation Evaluation. Documents with the same counts are interchangeable, so whole classes of them are
-drawn instead of single documents: the same distribution, at a fraction of the cost.
+Efron and Tibshirani (1993), An Introduction to the Bootstrap; Koehn (2004), Statistical Significance Tests
+for Machine Translation Evaluation. Documents with the same counts are interchangeable, so whole classes of
+them are drawn instead of single documents: the same distribution, at a fraction of the cost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ _WORTH_GROUPING = 8
 
 @dataclass(frozen=True)
 class Classes:
-    """Documents grouped by their counts: `rows[i]` (student's counts, then the teacher's) occurs `sizes[i]` times."""
+    """Documents grouped by their counts: `rows[i]` (student's counts, then the teacher's) occurs `sizes[i]`
+    times.
+    """
 
     rows: Counts
     sizes: NDArray[np.int64]
@@ -89,9 +91,7 @@ def paired_bootstrap(
     if not classes.n:
         return np.zeros(resamples)
     rng = np.random.default_rng(seed)
-    parts = [
-        differences(kind, _drawn(classes, size, rng) @ classes.rows) for size in classes.chunks(resamples)
-    ]
+    parts = [differences(kind, _drawn(classes, size, rng) @ classes.rows) for size in classes.chunks(resamples)]
     return np.concatenate(parts)
 
 

@@ -1,8 +1,8 @@
 """Confidence bounds for student minus teacher that hold for thirty documents and error rates of 0.1 %.
 
-The plain bootstrap quantile does not: with 30 documents and a level of 0.2 % it is wrong up to 3 times as often
-as promised, and with a margin it trusts a student that has not failed yet because it has hardly been tried.
-Two methods take its place, one on either side of zero:
+The plain bootstrap quantile does not: with 30 documents and a level of 0.2 % it is wrong up to 3 times as
+often as promised, and with a margin it trusts a student that has not failed yet because it has hardly been
+tried. Two methods take its place, one on either side of zero:
 
 * Is the student better at all? Approximate randomisation (Noreen 1989; Yeh 2000, More accurate tests for the
   statistical significance of result differences): exchange the two answers of every document at random. For
@@ -36,9 +36,9 @@ def lower_bound(
 ) -> float:
     """One-sided lower confidence bound, at level 1 - `alpha`, of student minus teacher in the metric.
 
-    Above zero exactly when the randomisation test rejects "not better" at `alpha`; otherwise the more careful of
-    both methods. Arguments as for `paired_bootstrap`. -1.0, the least possible difference, without documents
-    or without error rate to spend. Raises ValueError for an `alpha` of 1 or more.
+    Above zero exactly when the randomisation test rejects "not better" at `alpha`; otherwise the more careful
+    of both methods. Arguments as for `paired_bootstrap`. -1.0, the least possible difference, without
+    documents or without error rate to spend. Raises ValueError for an `alpha` of 1 or more.
     """
     if not alpha < 1:
         raise ValueError(f"An error rate must be below 1, got {alpha}.")
@@ -88,7 +88,9 @@ def _randomised_bound(kind: Kind, classes: Classes, *, alpha: float, draws: int,
 
 @lru_cache(maxsize=4096)
 def _mcnemar_critical(discordant: int, alpha: float) -> int:
-    """The largest lead (wins less losses) that is not significant in an exact test with this many untied pairs."""
+    """The largest lead (wins less losses) that is not significant in an exact test with this many untied
+    pairs.
+    """
     tail = 0.0
     for wins in range(discordant, -1, -1):
         log_ways = math.lgamma(discordant + 1) - math.lgamma(wins + 1) - math.lgamma(discordant - wins + 1)
@@ -140,5 +142,5 @@ def _worst_document(kind: Kind, classes: Classes) -> Counts:
 
 
 def _rank(alpha: float, draws: int) -> int:
-    """Rank of the order statistic that keeps the error at or below `alpha` (Davison and Hinkley 1997, 4.2)."""
+    """Rank of the order statistic that keeps the error within `alpha` (Davison and Hinkley 1997, 4.2)."""
     return max(1, math.floor(alpha * (draws + 1)))

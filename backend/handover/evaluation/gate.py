@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from handover.domain import Annotation, Decision, Kind, Outcome
 from handover.evaluation.bootstrap import Classes, classes_of, paired_bootstrap
@@ -36,14 +37,14 @@ def decide(
 ) -> Decision:
     """Compare student and teacher on the same gold documents, at error rate `alpha` for this look.
 
-    Promotes when the one-sided lower bound of student minus teacher is above -`margin`; asks for more gold when
-    there is less than `min_gold`, or when the difference seen would be significant with about `needed` documents
-    more; keeps the teacher otherwise. `alpha` comes from `spending.next_alpha`.
+    Promotes when the one-sided lower bound of student minus teacher is above -`margin`; asks for more gold
+    when there is less than `min_gold`, or when the difference seen would be significant with about `needed`
+    documents more; keeps the teacher otherwise. `alpha` comes from `spending.next_alpha`.
 
     In the `Decision`, `low` and `high` are the one-sided bounds at level 1 - alpha each, an interval at level
-    1 - 2 alpha. `alpha` is 0 when the gold did not permit a test: nothing is spent then, and the bounds are -1
-    and 1. `details` has the usual 95 % bootstrap interval (`interval_95`) and on how many documents the student
-    has fewer, as many and more errors (`wins`, `ties`, `losses`). Errors as for `scores.counts`.
+    1 - 2 alpha. `alpha` is 0 when the gold did not permit a test: nothing is spent then, and the bounds are
+    -1 and 1. `details` has the usual 95 % bootstrap interval (`interval_95`) and on how many documents the
+    student has fewer, as many and more errors (`wins`, `ties`, `losses`). Errors as for `scores.counts`.
     """
     return judge(
         kind,
@@ -70,7 +71,7 @@ def judge(
 ) -> Decision:
     """`decide` on counts instead of annotations: for parts of the labels, for rollback, for simulations."""
     classes = classes_of(student, teacher)
-    look = _Look(kind, classes, metric_sums(kind, student), metric_sums(kind, teacher), alpha, margin)
+    look = _Look(kind, classes, _value(kind, student), _value(kind, teacher), alpha, margin)
     shortage = _shortage(look, min_gold)
     if shortage:
         return shortage
@@ -81,8 +82,7 @@ def judge(
     return look.decision(outcome, reason, low=low, high=high, alpha=alpha, needed=needed, details=details)
 
 
-def metric_sums(kind: Kind, table: Counts) -> float:
-    """The metric on all documents of a table of counts."""
+def _value(kind: Kind, table: Counts) -> float:
     return float(metric(kind, table.sum(axis=0)))
 
 
@@ -102,10 +102,11 @@ class _Look:
         return self.student - self.teacher
 
     def sentence(self, verb: str, low: float) -> str:
-        rival = "teacher" if not self.margin else f"teacher (margin {self.margin:g})"
+        rival = f"teacher (margin {self.margin:g})" if self.margin else "teacher"
+        name, n = metric_of(self.kind), self.classes.n
         return (
-            f"Student {metric_of(self.kind)} {self.student:.3f} {verb} {rival} {self.teacher:.3f} on the same "
-            f"{self.classes.n} gold tasks (difference {self.difference:+.3f}, lower bound {low:+.3f} "
+            f"Student {name} {self.student:.3f} {verb} {rival} {self.teacher:.3f} on the same "
+            f"{n} gold tasks (difference {self.difference:+.3f}, lower bound {low:+.3f} "
             f"at alpha {self.alpha:.2g})."
         )
 
@@ -126,9 +127,9 @@ def _shortage(look: _Look, min_gold: int) -> Decision | None:
     """The decision when there is nothing to test on yet; it costs nothing of the error budget."""
     n = look.classes.n
     needed: int | None = None
-    if n < min_gold:
-        needed = min_gold - n
-        reason = f"{n} of at least {min_gold} gold tasks are annotated; {needed} more are needed."
+    if n < max(1, min_gold):
+        needed = max(1, min_gold) - n
+        reason = f"{n} of at least {max(1, min_gold)} gold tasks are annotated; {needed} more are needed."
     elif not _has_answers(look):
         reason = f"None of the {n} gold tasks has anything to find; wait for gold with at least one label."
     else:
@@ -148,24 +149,21 @@ def _verdict(look: _Look, low: float) -> tuple[Outcome, int | None, str]:
         return Outcome.PROMOTE, None, look.sentence(verb, low)
     if look.difference <= -look.margin:
         return Outcome.KEEP, None, look.sentence("is not ahead of", low)
+    sentence = look.sentence("may fall behind" if look.margin else "is not yet shown to be better than", low)
     if look.alpha <= 0:
-        reason = look.sentence("may be ahead of", low) + " The error budget for looks at this gold is used up."
-        return Outcome.KEEP, None, reason
+        return Outcome.KEEP, None, f"{sentence} The error budget for looks at this gold is used up."
     n = look.classes.n
     total = documents_for(look.kind, look.classes, alpha=look.alpha, margin=look.margin)
-    sentence = look.sentence("is not yet shown to be better than" if not look.margin else "may fall behind", low)
     if total > _HOPELESS * n:
-        return Outcome.KEEP, None, f"{sentence} So small a difference would take about {total:,.0f} gold tasks."
+        return Outcome.KEEP, None, f"{sentence} It would take about {total:,.0f} gold tasks to show it."
     needed = max(math.ceil(total) - n, math.ceil(_LEAST_STEP * n))
     return Outcome.NEED_MORE, needed, f"{sentence} About {needed:,} more gold tasks would decide it."
 
 
-def _details(look: _Look, resampled: np.ndarray) -> dict[str, Any]:
+def _details(look: _Look, resampled: NDArray[np.float64]) -> dict[str, Any]:
     low, high = np.quantile(resampled, [0.025, 0.975])
     width = look.classes.rows.shape[1] // 2
-    student, teacher = look.classes.rows[:, :width], look.classes.rows[:, width:]
-    # Errors are what is not right: a wrong choice, or false alarms and misses.
-    lead = (student[:, 0] - teacher[:, 0]) if look.kind is Kind.CHOICE else (teacher - student)[:, 1:].sum(axis=1)
+    lead = _errors(look.kind, look.classes.rows[:, width:]) - _errors(look.kind, look.classes.rows[:, :width])
     sizes = look.classes.sizes
     return {
         "interval_95": [float(low), float(high)],
@@ -173,3 +171,8 @@ def _details(look: _Look, resampled: np.ndarray) -> dict[str, Any]:
         "losses": int(sizes[lead < 0].sum()),
         "ties": int(sizes[lead == 0].sum()),
     }
+
+
+def _errors(kind: Kind, rows: Counts) -> Counts:
+    """Errors in each row of counts: a wrong choice, or false alarms and misses."""
+    return 1 - rows[:, 0] if kind is Kind.CHOICE else rows[:, 1] + rows[:, 2]

@@ -16,9 +16,9 @@ def documents_for(kind: Kind, classes: Classes, *, alpha: float, margin: float =
 
     The formula of Connor (1987), Sample size for testing differences in proportions for the paired-sample
     design, on the linearised differences, so that it serves F scores, too. With a margin, the careful bound's
-    extra document is added: it alone demands about log(1 / alpha) / margin documents when the two never differ.
-    Infinite when the student is not ahead of the teacher's score less the margin. An estimate from an estimate:
-    good for "about".
+    extra document is added: it alone demands about log(1 / alpha) / margin documents when the two never
+    differ. Infinite when the student is not ahead of the teacher's score less the margin. An estimate from an
+    estimate: good for "about".
     """
     ahead = classes.difference(kind) + margin
     if ahead <= 0 or not 0 < alpha < 1 or not classes.n:

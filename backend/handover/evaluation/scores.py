@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from handover.domain import Annotation, Kind
 
 Counts = NDArray[np.float64]
-"""One row a document. `choice`: [correct, 1]. Other kinds: [true positives, false positives, false negatives]."""
+"""One row a document. `choice`: [correct, 1]. Other kinds: [true positives, false positives, false
+negatives]."""
 
 _METRICS = {
     Kind.CHOICE: "cats_acc",
@@ -32,7 +33,7 @@ _F_SCORE = (np.array([2.0, 0.0, 0.0]), np.array([2.0, 1.0, 1.0]))
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of one set of predictions. `value` is the aspect's metric, named `metric`, on `n` documents."""
+    """Scores of one set of predictions: `value` is the aspect's metric, named `metric`, on `n` documents."""
 
     metric: str
     value: float
@@ -41,7 +42,7 @@ class Scores:
 
 
 def metric_of(kind: Kind) -> str:
-    """The name of the metric that decides for this kind: accuracy for `choice`, micro-averaged F otherwise."""
+    """The name of the metric that decides for this kind: accuracy for `choice`, micro-averaged F else."""
     return _METRICS[kind]
 
 
@@ -105,7 +106,10 @@ def score(
 
 
 def _check(
-    kind: Kind, labels: Collection[str], references: Sequence[Annotation], predictions: Sequence[Annotation | None]
+    kind: Kind,
+    labels: Collection[str],
+    references: Sequence[Annotation],
+    predictions: Sequence[Annotation | None],
 ) -> None:
     if len(references) != len(predictions):
         raise ValueError(f"{len(references)} references but {len(predictions)} predictions; they must be pairs.")

@@ -1,13 +1,14 @@
-"""What the gate does over many looks, by simulation: false handovers, power, and what a naive rule would have done.
+"""What the gate does over many looks, by simulation: false handovers, power, and what a naive rule would have
+done.
 
-Gold documents come in, and at every look a student, new or the same, is judged on all of them. Only counts are
-simulated; they go through the very functions that the gate uses.
+Gold documents come in, and at every look a student, new or the same, is judged on all of them. Only counts
+are simulated; they go through the very functions that the gate uses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,10 @@ from handover.evaluation.spending import Look, next_alpha
 class World:
     """What is true in the simulation.
 
-    `teacher` is the share of items (documents, for spans: spans) the teacher gets right, `difference` how much
-    more the student does, `discordance` the share that exactly one of them gets right (at least `difference`).
-    Entities: `spans` a document on average, Poisson distributed, and one false alarm for each wrong one.
-    `retrained`: each look judges a new student, which differs from the teacher on other items.
+    `teacher` is the share of items (documents, for spans: spans) the teacher gets right, `difference` how
+    much more the student does, `discordance` the share that exactly one of them gets right (at least
+    `difference`). Entities: `spans` a document on average, Poisson distributed, and one false alarm for each
+    wrong one. `retrained`: each look judges a new student, which differs from the teacher on other items.
     """
 
     kind: Kind = Kind.CHOICE
@@ -43,21 +44,23 @@ class World:
         """
         wins = (self.discordance + self.difference) / 2
         losses = (self.discordance - self.difference) / 2
-        if not (0 < self.teacher < 1 and 0 <= wins <= 1 - self.teacher and 0 <= losses <= self.teacher):
+        slack = 1e-9  # 1 - 0.8 is a little less than 0.2.
+        fits = -slack <= wins <= 1 - self.teacher + slack and -slack <= losses <= self.teacher + slack
+        if not (0 < self.teacher < 1 and fits):
             raise ValueError(
-                f"No student has discordance {self.discordance} and difference {self.difference} to a teacher "
-                f"of {self.teacher}: wins {wins:.3f} must be at most {1 - self.teacher:.3f} and losses not "
-                "negative."
+                f"No student differs from a teacher of {self.teacher} in {self.discordance} of the items and is "
+                f"{self.difference} better: it would win {wins:.3f} and lose {losses:.3f} of them."
             )
-        return wins / (1 - self.teacher), 1 - losses / self.teacher
+        return min(1.0, max(0.0, wins) / (1 - self.teacher)), min(1.0, 1 - losses / self.teacher)
 
 
 @dataclass(frozen=True)
 class Simulation:
     """Results over `runs` runs: the share of runs in which the student took over at any of the looks.
 
-    `gate` is this package's gate, `naive` the rule "its score on gold is higher than the teacher's". `median_n`
-    is the gold at the gate's handover in the median run that had one, `spent` the mean error used by all looks.
+    `gate` is this package's gate, `naive` the rule "its score on gold is higher than the teacher's".
+    `median_n` is the gold at the gate's handover in the median run that had one, `spent` the mean error used
+    by all looks.
     """
 
     world: World
@@ -79,7 +82,7 @@ def simulate_gate(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Simulation:
-    """Play `runs` projects. `looks` are the gold documents at each look, not falling; `planned` their expected end.
+    """Play `runs` projects with `looks` gold documents at the looks, rising, of `planned` in the end.
 
     Seeded: the same arguments give the same result. Raises ValueError for a `World` that cannot be.
     """
@@ -88,14 +91,14 @@ def simulate_gate(
     gate: list[int] = []
     naive = 0
     for _ in range(runs):
-        students, teacher = _draw(world, max(looks), len(looks), rng)
         ahead = False
-        for number, (n, level) in enumerate(zip(looks, alphas, strict=True)):
-            student, rival = students[number if world.retrained else 0][:n], teacher[:n]
-            difference = float(metric(world.kind, student.sum(axis=0)) - metric(world.kind, rival.sum(axis=0)))
+        for (student, teacher), level in zip(_project(world, looks, rng), alphas, strict=True):
+            difference = _value(world.kind, student) - _value(world.kind, teacher)
             ahead = ahead or difference > 0
-            if difference > -margin and _promotes(world.kind, student, rival, level, margin, resamples, seed):
-                gate.append(n)
+            if difference > -margin and _promotes(
+                world.kind, student, teacher, alpha=level, margin=margin, resamples=resamples, seed=seed
+            ):
+                gate.append(len(student))
                 break
         naive += ahead
     return Simulation(
@@ -108,11 +111,6 @@ def simulate_gate(
     )
 
 
-def no_better(world: World) -> World:
-    """The same world with a student exactly as good as the teacher."""
-    return replace(world, difference=0.0)
-
-
 def _alphas(alpha: float, looks: Sequence[int], planned: int) -> list[float]:
     spent: list[Look] = []
     for n in looks:
@@ -120,17 +118,26 @@ def _alphas(alpha: float, looks: Sequence[int], planned: int) -> list[float]:
     return [look.alpha for look in spent]
 
 
+def _value(kind: Kind, table: Counts) -> float:
+    return float(metric(kind, table.sum(axis=0)))
+
+
 def _promotes(
-    kind: Kind, student: Counts, teacher: Counts, alpha: float, margin: float, resamples: int, seed: int
+    kind: Kind, student: Counts, teacher: Counts, *, alpha: float, margin: float, resamples: int, seed: int
 ) -> bool:
     if margin == 0:  # The same answer as from the bound, without computing what is below zero.
         return is_better(kind, student, teacher, alpha=alpha, resamples=resamples, seed=seed)
     return lower_bound(kind, student, teacher, alpha=alpha, resamples=resamples, seed=seed) > -margin
 
 
-def _draw(
-    world: World, n: int, looks: int, rng: np.random.Generator
-) -> tuple[list[Counts], Counts]:
+def _project(world: World, looks: Sequence[int], rng: np.random.Generator) -> Iterator[tuple[Counts, Counts]]:
+    """The counts of student and teacher at each look of one project."""
+    students, teacher = _draw(world, max(looks), len(looks), rng)
+    for number, n in enumerate(looks):
+        yield students[number if world.retrained else 0][:n], teacher[:n]
+
+
+def _draw(world: World, n: int, looks: int, rng: np.random.Generator) -> tuple[list[Counts], Counts]:
     """The counts of a student for each look (one, if it stays the same) and of the teacher."""
     where_wrong, where_right = world.student_right
     sizes = np.ones(n, dtype=np.int64) if world.kind is Kind.CHOICE else rng.poisson(world.spans, n)

@@ -29,7 +29,7 @@ p = 1 the first look, with the weakest student, would take half."""
 
 @dataclass(frozen=True)
 class Look:
-    """A look that was taken: gold documents then, gold documents planned then, and the error it was allowed."""
+    """A look that was taken: gold documents then, planned ones then, and the error it was allowed."""
 
     n: int
     planned: int
@@ -39,10 +39,10 @@ class Look:
 def next_alpha(alpha: float, *, n: int, planned: int, spent: Sequence[Look]) -> float:
     """The error rate that the next look may use; the sum over all looks never exceeds `alpha`.
 
-    `n` gold documents are there, `planned` are expected in the end, `spent` are the earlier looks in any order.
-    Looks that could not decide anything (a `Decision` with alpha 0) are not looks; neither is a second one at
-    the same student and the same gold, whose answer is known. 0.0 when everything is spent. Raises ValueError
-    for an `alpha` outside (0, 1) or a negative number of documents.
+    `n` gold documents are there, `planned` are expected in the end, `spent` are the earlier looks in any
+    order. Looks that could not decide anything (a `Decision` with alpha 0) are not looks; neither is a second
+    one at the same student and the same gold, whose answer is known. 0.0 when everything is spent. Raises
+    ValueError for an `alpha` outside (0, 1) or a negative number of documents.
     """
     if not 0 < alpha < 1:
         raise ValueError(f"The error rate over all looks must be in (0, 1), got {alpha}.")

@@ -1,8 +1,9 @@
 """Which task is gold, dev or train: decided by a stable hash of the text, near-identical texts together.
 
-A text is fingerprinted once. Near-identical texts are found by MinHash (Broder 1997) with banding (Leskovec, Rajaraman and Ullman, Mining of Massive Datasets,
-chapter 3): look up the group heads that share a band, and let `find_head` choose. A group's key is the key
-of its first text; `assign_split` turns it into a split, so a whole group is always in one split.
+A text is fingerprinted once. Near-identical texts are found by MinHash (Broder 1997) with banding (Leskovec,
+Rajaraman and Ullman, Mining of Massive Datasets, chapter 3): look up the group heads that share a band, and
+let `find_head` choose. A group's key is the key of its first text; `assign_split` turns it into a split, so a
+whole group is always in one split.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ differ, so a lower value would tie different tasks together; at 0.9 only retyped
 
 _SHINGLE = 3
 _PERMUTATIONS = 128
+# A pair with similarity s shares a band with probability 1 - (1 - s^8)^8: 0.99 at 0.9, 0.03 at 0.5.
 _BANDS = 8
-_ROWS = 8  # A pair with similarity s shares a band with probability 1 - (1 - s^8)^8: 0.99 at 0.9, 0.03 at 0.5.
+_ROWS = 8
 _BATCH = 8192
 _SIGNATURE_TYPE = np.dtype("<u4")
 _HEX_DIGITS = 13  # 52 bits: as many as a float holds without rounding up to 1.0.
@@ -38,9 +40,9 @@ _HEX_DIGITS = 13  # 52 bits: as many as a float holds without rounding up to 1.0
 class Fingerprint:
     """What is stored about a text to find near-identical ones.
 
-    `key` is the SHA-256 hex digest of the normalised text, `signature` 128 little-endian 32-bit MinHash values,
-    `bands` eight strings to index: two texts that share none of them are not near-identical (99 % sure at
-    `NEAR_DUPLICATE`, more above it).
+    `key` is the SHA-256 hex digest of the normalised text, `signature` 128 little-endian 32-bit MinHash
+    values, `bands` eight strings to index: two texts that share none of them are not near-identical (99 %
+    sure at `NEAR_DUPLICATE`, more above it).
     """
 
     key: str
@@ -170,8 +172,8 @@ def share_of(key: str, *, part: int = 0) -> float:
 def assign_split(key: str, *, gold_share: float, dev_share: float) -> Split:
     """The split of a text or of a group, from its key.
 
-    `gold_share` is a share of all texts, `dev_share` a share of those that are not gold. Gold sets are nested:
-    raising `gold_share` adds gold and removes none.
+    `gold_share` is a share of all texts, `dev_share` a share of those that are not gold. Gold sets are
+    nested: raising `gold_share` adds gold and removes none.
     """
     if share_of(key) < gold_share:
         return Split.GOLD

@@ -41,10 +41,7 @@ def take_look(
     with runtime.database.read() as session:
         planned = count_by_split(session, project.id).get(Split.GOLD.value, 0)
         last = last_evaluation(session, row.id)
-        looks = [
-            spending.Look(n=d.n, planned=d.planned, alpha=d.alpha)
-            for d in looks_of(session, row.id, teacher_id)
-        ]
+        looks = [spending.Look(n=d.n, planned=d.planned, alpha=d.alpha) for d in looks_of(session, row.id, teacher_id)]
     if last and (last.student_id, last.teacher_id, last.gold_hash) == (student.id, teacher_id, gold_hash):
         return None
     aspect = aspect_of(row)
@@ -76,7 +73,7 @@ FAILED = _Failed()
 
 def _teacher_answers(
     runtime: Runtime, project: ProjectRow, row: AspectRow, gold: Sequence[LabelledTask]
-) -> tuple[str, list[Annotation | None | _Failed]]:
+) -> tuple[str, list[Annotation | _Failed | None]]:
     """The teacher's id and its answer for each gold task: None where it gave no usable one."""
     try:
         teacher = runtime.teacher_for(project, row)

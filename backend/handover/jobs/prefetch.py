@@ -34,9 +34,7 @@ def run(runtime: Runtime, project_id: int, progress: Progress) -> dict[str, obje
     return {"asked": asked, "pushed": pushed}
 
 
-def push_known(
-    runtime: Runtime, project: ProjectRow, served: Sequence[Served], tasks: Sequence[TaskRow]
-) -> int:
+def push_known(runtime: Runtime, project: ProjectRow, served: Sequence[Served], tasks: Sequence[TaskRow]) -> int:
     """Store in Label Studio what is known about tasks and not there yet; returns how many predictions."""
     version = version_of(served)
     waiting = [task for task in tasks if task.pushed_version != version]

@@ -148,9 +148,7 @@ class JobQueue:
         if lost:
             with self.database.write() as session:
                 for job_id in lost:
-                    job_store.set_ended(
-                        session, job_id, status="lost", error="The job was lost or its worker killed."
-                    )
+                    job_store.set_ended(session, job_id, status="lost", error="The job was lost or its worker killed.")
         return lost
 
     def _is_over(self, job_id: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from handover.domain import Annotation, Aspect, Server
+from handover.domain import Annotation, Aspect, Outcome, Server
 from handover.errors import TrainingError
 from handover.evaluation.scores import score
 from handover.examples import Examples, LabelledTask, load_examples
@@ -46,9 +46,7 @@ class Snapshot:
     @property
     def training_set(self) -> TrainingSet:
         """The examples as the trainer takes them."""
-        return TrainingSet(
-            train=_texts(self.examples.train), dev=_texts(self.examples.dev), silver=self.silver
-        )
+        return TrainingSet(train=_texts(self.examples.train), dev=_texts(self.examples.dev), silver=self.silver)
 
 
 def run(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:
@@ -84,9 +82,7 @@ def _snapshot(runtime: Runtime, aspect_id: int) -> Snapshot:
             if prediction.annotation is not None
         )
     _check_enough(runtime, row, examples)
-    return Snapshot(
-        project=project, row=row, aspect=aspect, examples=examples, silver=silver, revision=revision
-    )
+    return Snapshot(project=project, row=row, aspect=aspect, examples=examples, silver=silver, revision=revision)
 
 
 def _check_enough(runtime: Runtime, row: AspectRow, examples: Examples) -> None:
@@ -112,9 +108,7 @@ def _train_once(runtime: Runtime, snapshot: Snapshot, progress: Progress) -> Stu
     return known
 
 
-def _train(
-    runtime: Runtime, snapshot: Snapshot, options: TrainOptions, version: str, progress: Progress
-) -> StudentRow:
+def _train(runtime: Runtime, snapshot: Snapshot, options: TrainOptions, version: str, progress: Progress) -> StudentRow:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="handover-train-") as folder:
         trained = train_student(
@@ -134,9 +128,7 @@ def _train(
     return row
 
 
-def _student_row(
-    snapshot: Snapshot, trained: TrainedStudent, *, version: str, uri: str, seconds: float
-) -> StudentRow:
+def _student_row(snapshot: Snapshot, trained: TrainedStudent, *, version: str, uri: str, seconds: float) -> StudentRow:
     return StudentRow(
         aspect_id=snapshot.row.id,
         version=version,
@@ -186,7 +178,8 @@ def _against_champion(
         f"{len(snapshot.examples.dev)} dev tasks; on {look.decision.n} gold tasks it has "
         f"{look.decision.student_score:.3f}, the teacher {look.decision.teacher_score:.3f}."
     )
-    return replace(look, decision=replace(look.decision, reason=reason, alpha=0.0), promotes=wins)
+    outcome = Outcome.PROMOTE if wins else Outcome.KEEP
+    return replace(look, decision=replace(look.decision, outcome=outcome, reason=reason, alpha=0.0), promotes=wins)
 
 
 def _dev_value(runtime: Runtime, snapshot: Snapshot, student: StudentRow) -> float:
@@ -204,7 +197,7 @@ def _decision_row(snapshot: Snapshot, student: StudentRow, look: Look) -> Decisi
         evaluation_id=look.evaluation.id,
         student_id=student.id,
         teacher_id=look.evaluation.teacher_id,
-        outcome=("promote" if look.promotes else "keep") if decision.alpha == 0.0 else decision.outcome.value,
+        outcome=decision.outcome.value,
         reason=decision.reason,
         n=decision.n,
         planned=look.planned,
@@ -217,6 +210,7 @@ def _decision_row(snapshot: Snapshot, student: StudentRow, look: Look) -> Decisi
             "high": decision.high,
             "margin": decision.margin,
             "needed": decision.needed,
+            **decision.details,
         },
     )
 

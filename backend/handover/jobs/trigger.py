@@ -31,8 +31,6 @@ def is_due(session: Session, aspect: AspectRow, settings: Settings) -> bool:
 def trigger_retrains(runtime: Runtime, project_id: int, *, force: bool = False) -> list[str]:
     """Enqueue a retrain for each aspect of a project that is due, or for all with `force`; returns the job ids."""
     with runtime.database.read() as session:
-        rows = [
-            row for row in aspects_of(session, project_id) if force or is_due(session, row, runtime.settings)
-        ]
+        rows = [row for row in aspects_of(session, project_id) if force or is_due(session, row, runtime.settings)]
     ids = [runtime.queue.enqueue(JobKind.RETRAIN, row.id) for row in rows]
     return [job_id for job_id in ids if job_id is not None]

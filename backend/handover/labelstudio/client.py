@@ -73,9 +73,7 @@ class LabelStudioClient:
 
     def project(self, ls_project_id: int) -> ProjectInfo:
         """One project."""
-        return _project_info(
-            _call(f"reading project {ls_project_id}", self._sdk.projects.get, id=ls_project_id)
-        )
+        return _project_info(_call(f"reading project {ls_project_id}", self._sdk.projects.get, id=ls_project_id))
 
     def create_project(
         self, title: str, label_config: str, *, instruction: str = "", sampling: str = "Sequential sampling"
@@ -103,9 +101,7 @@ class LabelStudioClient:
             number += answer.task_count or 0
         return number
 
-    def task_states(
-        self, ls_project_id: int, *, updated_after: datetime | None = None
-    ) -> Iterator[TaskState]:
+    def task_states(self, ls_project_id: int, *, updated_after: datetime | None = None) -> Iterator[TaskState]:
         """Tasks with their annotations, oldest change first; only those changed after a time if one is given.
 
         A change of an annotation or a prediction counts as a change of its task.
@@ -202,15 +198,11 @@ class LabelStudioClient:
         Renaming the backend moves the project along when both were equal before; asking for both makes the
         call complete what an interrupted one left half done.
         """
-        self._request(
-            "PATCH", f"api/ml/{ls_ml_backend_id}", json={"title": version, "project": ls_project_id}
-        )
+        self._request("PATCH", f"api/ml/{ls_ml_backend_id}", json={"title": version, "project": ls_project_id})
         if self.project(ls_project_id).model_version != version:
             self._request("PATCH", f"api/projects/{ls_project_id}/", json={"model_version": version})
 
-    def _tasks_page(
-        self, ls_project_id: int, page: int, query: str | None, *, only_tasks: bool = False
-    ) -> list[Any]:
+    def _tasks_page(self, ls_project_id: int, page: int, query: str | None, *, only_tasks: bool = False) -> list[Any]:
         options: dict[str, Any] = {"query": query} if query else {}
         try:
             pager = self._sdk.tasks.list(

@@ -138,17 +138,14 @@ def _set_entities(doc: Doc, spans: Iterable[Span]) -> int:
     misaligned = 0
     for span in spans:
         found = doc.char_span(span.start, span.end, label=span.label)
-        if found is not None and not (
-            found[0].is_space or found[-1].is_space
-        ):  # NER training refuses these (E024)
+        # NER training refuses entities with white space at their ends (E024).
+        if found is not None and not (found[0].is_space or found[-1].is_space):
             aligned.append(found)
             continue
         misaligned += 1
         touched = doc.char_span(span.start, span.end, alignment_mode="expand")
         unknown.update(range(touched.start, touched.end) if touched is not None else ())
-    taken = {token.i for ent in aligned for token in ent}
-    missing: list[DocSpan] = [doc[i : i + 1] for i in sorted(unknown - taken)]
-    doc.set_ents(aligned, missing=missing, default="outside")
+    doc.set_ents(aligned, missing=[doc[i : i + 1] for i in sorted(unknown)], default="outside")
     return misaligned
 
 

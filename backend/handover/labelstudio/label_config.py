@@ -32,11 +32,9 @@ _KINDS = {
 }
 _SPELLINGS = {
     Kind.CHOICE: "<Choices choice='single'>",
-    Kind.CHOICES: "<Choices choice='multiple'>",
     Kind.ENTITIES: "<Labels>",
-    Kind.SPANS: "<Labels choice='multiple'>",
-    Kind.RELATIONS: "<Relations>",
 }
+_FINE_PRINT = {"5", "6"}  # sizes below a <Header>'s usual 4: how to answer rather than what
 _CONDITIONS = ("visiblewhen", "whentagname", "whenlabelvalue", "whenchoicevalue", "whenrole")
 _PLAIN_VARIABLE = re.compile(r"\$([A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*)")
 # What the frontend replaces by a field of the task (`parseValue`), anywhere in a value.
@@ -95,7 +93,8 @@ def parse_label_config(xml: str) -> ParsedConfig:
 
     One bad tag does not spoil the others: it is set aside with a reason. A label's name is what Label Studio
     stores, its alias where it has one. An aspect's question is the nearest <Header> before its tag that no
-    other control tag has claimed already: a wrong question misleads the teacher more than none.
+    other control tag has claimed already (a wrong question misleads the teacher more than none); one in small
+    print (size 5 or 6) only if there is no other.
 
     Raises ConfigError if the XML is broken, too long, holds a DOCTYPE, or has no control tag at all.
     """
@@ -150,14 +149,16 @@ def _element(node: Any) -> _Element:
 
 def _controls(elements: list[_Element], interface: Any) -> Iterator[tuple[_Element, str]]:
     """The control tags in document order, each with its question."""
-    question = ""
+    question = fine_print = ""
     names = {control.name for control in interface.controls}
     for element in elements:
-        if element.tag == "header":
+        if element.tag == "header" and element.attrs.get("size", "") in _FINE_PRINT:
+            fine_print = _header_text(element, names) or fine_print
+        elif element.tag == "header":
             question = _header_text(element, names) or question
         elif _is_control(element, names):
-            yield element, question
-            question = ""
+            yield element, question or fine_print
+            question = fine_print = ""
 
 
 def _is_control(element: _Element, names: set[str]) -> bool:

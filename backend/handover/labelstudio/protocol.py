@@ -6,9 +6,11 @@ Only what Handover reads is declared; everything else in a request is ignored.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+One = TypeVar("One")
 
 
 class Shape(BaseModel):
@@ -142,7 +144,7 @@ class WebhookRequest(Shape):
         return _listed(self.task)
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(value: One | list[One] | None) -> list[One]:
     if value is None:
         return []
     return value if isinstance(value, list) else [value]

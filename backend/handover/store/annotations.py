@@ -25,13 +25,9 @@ def last_revision(session: Session) -> int:
     return session.scalar(select(CounterRow.value).where(CounterRow.name == REVISION)) or 0
 
 
-def annotations_by_ls_id(
-    session: Session, project_id: int, ls_ids: Sequence[int]
-) -> dict[int, AnnotationRow]:
+def annotations_by_ls_id(session: Session, project_id: int, ls_ids: Sequence[int]) -> dict[int, AnnotationRow]:
     """The known annotations among these Label Studio ids."""
-    query = select(AnnotationRow).where(
-        AnnotationRow.project_id == project_id, AnnotationRow.ls_id.in_(ls_ids)
-    )
+    query = select(AnnotationRow).where(AnnotationRow.project_id == project_id, AnnotationRow.ls_id.in_(ls_ids))
     return {row.ls_id: row for row in session.scalars(query)}
 
 
@@ -73,9 +69,7 @@ def finished(session: Session, project_id: int) -> Sequence[tuple[TaskRow, Annot
 
 def changed_since(session: Session, project_id: int, revision: int) -> int:
     """How many annotations changed after this revision; skipped ones count, because they may replace others."""
-    query = select(func.count()).where(
-        AnnotationRow.project_id == project_id, AnnotationRow.revision > revision
-    )
+    query = select(func.count()).where(AnnotationRow.project_id == project_id, AnnotationRow.revision > revision)
     return session.scalar(query) or 0
 
 
@@ -106,6 +100,4 @@ def set_aside_counts(session: Session, project_id: int) -> list[tuple[str, str, 
         .group_by(SetAsideRow.subject, SetAsideRow.name, SetAsideRow.reason, SetAsideRow.repaired)
         .order_by(func.count().desc(), SetAsideRow.subject, SetAsideRow.name, SetAsideRow.reason)
     )
-    return [
-        (s, name, reason, repaired, number) for s, name, reason, repaired, number in session.execute(query)
-    ]
+    return [(s, name, reason, repaired, number) for s, name, reason, repaired, number in session.execute(query)]

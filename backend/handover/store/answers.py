@@ -28,9 +28,7 @@ def predictions_of(
     """Predictions by (task, aspect, version)."""
     found: dict[tuple[int, int, str], PredictionRow] = {}
     for part in chunks(task_ids):
-        query = select(PredictionRow).where(
-            PredictionRow.task_id.in_(part), PredictionRow.aspect_id.in_(aspect_ids)
-        )
+        query = select(PredictionRow).where(PredictionRow.task_id.in_(part), PredictionRow.aspect_id.in_(aspect_ids))
         found.update({(row.task_id, row.aspect_id, row.version): row for row in session.scalars(query)})
     return found
 
@@ -72,7 +70,7 @@ def count_by_status(session: Session, aspect_id: int, version: str) -> dict[str,
         .where(PredictionRow.aspect_id == aspect_id, PredictionRow.version == version)
         .group_by(PredictionRow.status)
     )
-    return {status: number for status, number in session.execute(query)}
+    return {key: number for key, number in session.execute(query)}  # noqa: C416 - rows are not pairs to mypy
 
 
 def forget_predictions(session: Session, task_ids: Sequence[int]) -> None:

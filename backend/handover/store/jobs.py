@@ -15,7 +15,7 @@ ACTIVE = ("queued", "started")
 
 def add_waiting(session: Session, *, job_id: str, kind: str, subject_id: int | None) -> bool:
     """Record a waiting job. False when one of this kind and subject waits already."""
-    row = {
+    values: dict[str, object] = {
         "id": job_id,
         "kind": kind,
         "subject_id": subject_id,
@@ -25,7 +25,7 @@ def add_waiting(session: Session, *, job_id: str, kind: str, subject_id: int | N
         "error": "",
         "enqueued_at": utcnow(),
     }
-    insert_ignore(session, JobRow, [row])
+    insert_ignore(session, JobRow, [values])
     session.flush()
     return session.get(JobRow, job_id) is not None
 

@@ -110,9 +110,7 @@ class AspectRow(Base):
     )
     live_version: Mapped[str] = mapped_column(default="")
     live_student_id: Mapped[int | None] = mapped_column(
-        ForeignKey(
-            "students.id", name="fk_aspects_live_student_id_students", use_alter=True, ondelete="SET NULL"
-        )
+        ForeignKey("students.id", name="fk_aspects_live_student_id_students", use_alter=True, ondelete="SET NULL")
     )
     trained_revision: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
@@ -210,9 +208,7 @@ class SetAsideRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int] = _cascade("projects.id")
     task_id: Mapped[int | None] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), index=True)
-    annotation_id: Mapped[int | None] = mapped_column(
-        ForeignKey("annotations.id", ondelete="CASCADE"), index=True
-    )
+    annotation_id: Mapped[int | None] = mapped_column(ForeignKey("annotations.id", ondelete="CASCADE"), index=True)
     subject: Mapped[str]
     name: Mapped[str] = mapped_column(default="")
     reason: Mapped[str]

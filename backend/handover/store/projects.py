@@ -21,9 +21,7 @@ def get_project(session: Session, project_id: int) -> ProjectRow:
     """A project by our id. Raises NotFoundError."""
     row = session.get(ProjectRow, project_id)
     if row is None:
-        raise NotFoundError(
-            f"Project {project_id} is not in the store. `handover status` lists the projects."
-        )
+        raise NotFoundError(f"Project {project_id} is not in the store. `handover status` lists the projects.")
     return row
 
 
@@ -59,9 +57,7 @@ def find_aspect(session: Session, *, ls_project_id: int, name: str) -> AspectRow
     matches = [row for row in rows if row.name == name or (not name and len(rows) == 1)]
     if not matches:
         known = ", ".join(row.name for row in rows) or "none"
-        raise NotFoundError(
-            f"Project {ls_project_id} has no aspect {name!r} (has: {known}). See `handover status`."
-        )
+        raise NotFoundError(f"Project {ls_project_id} has no aspect {name!r} (has: {known}). See `handover status`.")
     return matches[0]
 
 
@@ -105,14 +101,10 @@ def put_aspects(session: Session, project: ProjectRow, aspects: Sequence[Aspect]
     return changed
 
 
-def _put_aspect(
-    session: Session, project: ProjectRow, row: AspectRow | None, aspect: Aspect, position: int
-) -> bool:
+def _put_aspect(session: Session, project: ProjectRow, row: AspectRow | None, aspect: Aspect, position: int) -> bool:
     definition = definition_of(aspect)
     if row is None:
-        row = AspectRow(
-            project_id=project.id, name=aspect.name, definition=definition, server=Server.TEACHER.value
-        )
+        row = AspectRow(project_id=project.id, name=aspect.name, definition=definition, server=Server.TEACHER.value)
         row.position = position
         session.add(row)
         return True
@@ -131,8 +123,6 @@ def versions_of(session: Session, *, ls_project_id: int | None) -> list[str]:
     projects = [p for p in all_projects(session) if ls_project_id in (None, p.ls_id)]
     found = [project.live_version for project in projects]
     for row in (row for project in projects for row in aspects_of(session, project.id)):
-        query = (
-            select(StudentRow.version).where(StudentRow.aspect_id == row.id).order_by(StudentRow.id.desc())
-        )
+        query = select(StudentRow.version).where(StudentRow.aspect_id == row.id).order_by(StudentRow.id.desc())
         found += [f"{row.name}-student-{version}" for version in session.scalars(query)]
     return list(dict.fromkeys(version for version in found if version))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -20,13 +20,13 @@ def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     return (items[i : i + CHUNK] for i in range(0, len(items), CHUNK))
 
 
-def insert_ignore(session: Session, table: type[Base], rows: Sequence[dict[str, object]]) -> None:
+def insert_ignore(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows; those that collide with a unique constraint are left out (the first writer wins)."""
     if rows:
         session.execute(_insert(session)(table).on_conflict_do_nothing(), rows)
 
 
-def upsert(session: Session, table: type[Base], rows: Sequence[dict[str, object]], *, keys: Sequence[str]) -> None:
+def upsert(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]], *, keys: Sequence[str]) -> None:
     """Insert rows; one with the same `keys` (a unique constraint) takes the new values."""
     if not rows:
         return

@@ -50,7 +50,7 @@ def count_by_split(session: Session, project_id: int) -> dict[str, int]:
         .where(TaskRow.project_id == project_id, ~TaskRow.deleted)
         .group_by(TaskRow.split)
     )
-    return {split: number for split, number in session.execute(query)}
+    return {key: number for key, number in session.execute(query)}  # noqa: C416 - rows are not pairs to mypy
 
 
 def count_finished_tasks(session: Session, project_id: int) -> int:
@@ -61,9 +61,7 @@ def count_finished_tasks(session: Session, project_id: int) -> int:
 
 def all_ls_ids(session: Session, project_id: int) -> set[int]:
     """Label Studio's ids of all tasks that are not deleted."""
-    return set(
-        session.scalars(select(TaskRow.ls_id).where(TaskRow.project_id == project_id, ~TaskRow.deleted))
-    )
+    return set(session.scalars(select(TaskRow.ls_id).where(TaskRow.project_id == project_id, ~TaskRow.deleted)))
 
 
 def mark_deleted(session: Session, project_id: int, ls_ids: Sequence[int]) -> list[int]:
@@ -99,7 +97,9 @@ def groups_by_text(session: Session, text_keys: Sequence[str]) -> dict[str, str]
     """The group that each of these texts was given before, by the text's key, in whatever project."""
     found: dict[str, str] = {}
     for part in chunks(text_keys):
-        query = select(TaskRow.text_key, TaskRow.group_key).where(TaskRow.text_key.in_(part)).order_by(TaskRow.id.desc())
+        query = (
+            select(TaskRow.text_key, TaskRow.group_key).where(TaskRow.text_key.in_(part)).order_by(TaskRow.id.desc())
+        )
         found.update({key: group for key, group in session.execute(query)})
     return found
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from handover.domain import Annotation, Kind, Span
 
+OBJECT_START = re.compile(r'\{(?=\s*["}])')
 STRING_OR_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
 
 
@@ -146,19 +147,19 @@ def _json_objects(text: str) -> Iterator[Any]:
     not meant to stand alone."""
     # strict=False lets models write a line break inside a string as it is.
     decoder = json.JSONDecoder(strict=False, object_pairs_hook=_without_duplicates)
-    position = text.find("{")
-    while position >= 0:
+    start = OBJECT_START.search(text)
+    while start is not None:
         try:
-            value, end = decoder.raw_decode(text, position)
+            value, end = decoder.raw_decode(text, start.start())
         except json.JSONDecodeError as error:
             if error.msg.startswith("Unterminated") or not text[error.pos :].strip():
                 return
-            end = position + 1
+            end = start.start() + 1
         except RecursionError:
             return
         else:
             yield value
-        position = text.find("{", end)
+        start = OBJECT_START.search(text, end)
 
 
 def _without_trailing_commas(completion: str) -> str:

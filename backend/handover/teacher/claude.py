@@ -71,6 +71,9 @@ class Claude:
 
     def __call__(self, prompts: Iterable[Iterable[str]]) -> Iterable[Iterable[str]]:
         """One completion per prompt, in the same nesting; what went wrong is in its status and problem."""
+        # Here and not first in `_ask`: many threads that import the same package at once get in each other's way.
+        import anthropic.resources.messages  # noqa: F401, PLC0415
+
         return ask_all(self._ask, prompts, concurrency=self._concurrency)
 
     def _ask(self, prompt: str) -> Completion:

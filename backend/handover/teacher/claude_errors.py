@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -57,23 +57,34 @@ def wait_at_most(seconds: float) -> Callable[[Any, Callable[[Any], Any]], Any]:
 
     def handle(request: Any, call_next: Callable[[Any], Any]) -> Any:
         response = call_next(request)
-        if _asked_to_wait(response.headers.get("retry-after")) > seconds:
+        if _asked_to_wait(response.headers) > seconds:
             response.http_response.headers["x-should-retry"] = "false"
         return response
 
     return handle
 
 
-def _asked_to_wait(value: str | None) -> float:
-    """Seconds that a `Retry-After` header asks for: a number of seconds or a date (RFC 9110, 10.2.3)."""
+def _asked_to_wait(headers: Mapping[str, str]) -> float:
+    """Seconds that `Retry-After` asks for: a number of seconds or a date (RFC 9110, 10.2.3), or the API's own
+    header in milliseconds, which the SDK reads first."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after", "0")
+    seconds = _number(value)
+    if seconds is not None:
+        return seconds
     try:
-        return float(value or 0)
-    except ValueError:
-        pass
-    try:
-        return parsedate_to_datetime(str(value)).timestamp() - time()
+        return parsedate_to_datetime(value).timestamp() - time()
     except ValueError:
         return 0.0
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        return float(value) if value is not None else None
+    except ValueError:
+        return None
 
 
 def _harmless(message: str, hidden: Sequence[str]) -> str:

@@ -48,8 +48,8 @@ def ground(text: str, mentions: Sequence[Mention]) -> Grounding:
     finder = _Finder(text)
     options = [finder.places(mention.text) if mention.label is not None else [] for mention in mentions]
     placed = _in_order(options)
-    for place in placed.values():
-        finder.take(place)
+    for taken in placed.values():
+        finder.take(taken)
     spans: list[Span] = []
     problems: list[str] = []
     for index, mention in enumerate(mentions):

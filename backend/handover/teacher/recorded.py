@@ -27,7 +27,7 @@ from handover.teacher.completion import Completion
 __all__ = ["Recorded", "completion_for", "completions_in", "make_recorded"]
 
 ANY_ASPECT = ""
-NO_ANSWER = Completion(status=AnswerStatus.FAILED, problem="no recorded answer")
+NOT_RECORDED = Completion(status=AnswerStatus.FAILED, problem="no recorded answer")
 
 Records = Mapping[tuple[str, str], str]
 """Completions by aspect and text."""
@@ -52,7 +52,9 @@ class Recorded:
 
     def _ask(self, prompt: str) -> Completion:
         completion = self._completions.get(str(getattr(prompt, "text", prompt)))
-        return NO_ANSWER if completion is None else Completion(completion, model=self._name, latency_ms=0.0)
+        return (
+            NOT_RECORDED if completion is None else Completion(completion, model=self._name, latency_ms=0.0)
+        )
 
 
 def make_recorded(path: str, aspect: str, name: str = "recorded") -> Recorded:

@@ -55,9 +55,13 @@ class HandoverTask:
 
     def _answer(self, doc: Doc, completion: Completion) -> DocAnswer:
         if completion.status in (AnswerStatus.FAILED, AnswerStatus.REFUSED):
-            return DocAnswer(completion.status, completion, problems=(completion.problem,))
+            return DocAnswer(
+                completion.status, completion, problems=(completion.problem or "No reason was given.",)
+            )
         if completion.is_cut_off:
-            return DocAnswer(AnswerStatus.UNPARSED, completion, problems=("The answer is not complete.",))
+            return DocAnswer(
+                AnswerStatus.UNPARSED, completion, problems=(completion.problem or "The answer was cut off.",)
+            )
         try:
             return self._read(doc, completion)
         except AnswerError as error:

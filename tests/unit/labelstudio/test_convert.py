@@ -211,6 +211,7 @@ def test_convert_slips_of_the_mouse_still_mean_that_there_is_nothing(
         ([region(12, 15), region(12, 15)], Span(12, 15, "PRICE")),
         ([region(12, 15, "GRADE"), region(12, 15, "PRICE")], Span(12, 15, "PRICE")),
         ([region(12, 15), region(7, 15)], Span(7, 15, "PRICE")),
+        ([region(12, 15), region(13, 19)], Span(13, 19, "PRICE")),
         ([region(12, 15), region(14, 17)], Span(12, 15, "PRICE")),
     ],
 )
@@ -228,7 +229,7 @@ def test_convert_spans_that_touch_do_not_overlap() -> None:
     assert (reading.repaired, reading.set_aside) == (1, ())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(
         JSON
@@ -263,7 +264,7 @@ def test_convert_many_overlapping_regions_are_read_quickly() -> None:
     started = time.perf_counter()
     reading = read_result([region(i, i + 60) for i in range(20_000)], TERMS, "word " * 5000)
     assert reading.annotation is not None
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 5
 
 
 # Writing
@@ -418,11 +419,8 @@ def test_convert_two_misaligned_spans_in_one_token_are_both_counted(nlp: Languag
 
 
 def test_convert_spans_that_cannot_be_trained_on_are_misaligned(nlp: Language) -> None:
-    spans = (
-        Span(0, 3, "PRICE"),
-        Span(90, 95, "PRICE"),
-        Span(4, 7, "WEIGHT"),
-    )  # blank first, out of range, unknown
+    # One begins with a blank token, one is out of range, one has a label that the aspect does not have.
+    spans = (Span(0, 4, "PRICE"), Span(90, 95, "PRICE"), Span(5, 8, "WEIGHT"))
     reading = doc_from_annotation(nlp, "\n\nab cde", Annotation(spans=spans), TERMS)
     assert (reading.misaligned, reading.doc.ents) == (2, ())
 
@@ -453,7 +451,7 @@ def annotated(draw: st.DrawFn) -> tuple[str, list[tuple[int, int, str]]]:
     return text, [(*pair, draw(st.sampled_from(TERMS.label_names))) for pair in pairs]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(annotated())
 def test_convert_entities_survive_the_way_to_label_studio_and_back(
     nlp: Language, case: tuple[str, list[tuple[int, int, str]]]
@@ -492,7 +490,7 @@ def test_convert_choices_survive_the_way_to_label_studio_and_back(
     assert doc_state(doc_from_annotation(nlp, text, reading.annotation, STAGE).doc) == doc_state(doc)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(TEXTS, st.data())
 def test_convert_utf16_offsets_are_repaired_to_a_span_with_the_same_text(
     text: str, data: st.DataObject

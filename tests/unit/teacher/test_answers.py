@@ -49,6 +49,7 @@ def test_answers_choice_is_read(completion: str) -> None:
         ('{"label": "Off', "no complete JSON object"),
         ('{"label": "Bid", "label": "Offer"}', "no complete JSON object"),
         ("{" * 50_000, "no complete JSON object"),
+        ('{"' * 5_000, "no complete JSON object"),
         ('{"a":' * 5_000, "no complete JSON object"),
         ('{"label": 3}', "label: Input should be a valid string"),
         ('{"label": null}', "label: Input should be a valid string"),
@@ -86,7 +87,9 @@ def test_answers_trailing_commas_leave_strings_alone() -> None:
 
 
 def test_answers_line_break_inside_a_string_is_read() -> None:
-    assert parse_entities('{"entities": [{"text": "a\nb", "label": "Bid"}]}', LABELS) == [Mention("a\nb", "Bid")]
+    assert parse_entities('{"entities": [{"text": "a\nb", "label": "Bid"}]}', LABELS) == [
+        Mention("a\nb", "Bid")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +119,9 @@ def test_answers_entities_of_another_form_are_refused(completion: str, problem: 
         ("STRASSE", ("Straße",), "Straße"),
     ],
 )
-def test_answers_labels_match_only_without_doubt(value: str, labels: tuple[str, ...], expected: str | None) -> None:
+def test_answers_labels_match_only_without_doubt(
+    value: str, labels: tuple[str, ...], expected: str | None
+) -> None:
     assert match_label(value, labels) == expected
 
 
@@ -144,7 +149,7 @@ def test_answers_composed_completions_are_read_back() -> None:
     ],
 )
 def test_answers_composing_refuses_what_does_not_fit(kind: Kind, answer: object) -> None:
-    with pytest.raises(ValueError, match="label|span|kind"):
+    with pytest.raises(ValueError, match=r"label|span|kind"):
         completion_for(kind, "a text", answer)  # type: ignore[arg-type]
 
 

@@ -1,6 +1,6 @@
 """Alembic's entry: runs migrations on the engine that `handover.store.migrate` hands over."""
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from sqlalchemy import Engine, text
@@ -10,7 +10,7 @@ from handover.store.models import Base, UtcDateTime
 LOCK = 7_416_902  # any fixed number: two servers that start together must not migrate at once
 
 
-def _render_item(kind: str, item: Any, _context: Any) -> str | bool:
+def _render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     # Migrations must not import today's models: they describe the tables of their day.
     return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
 

@@ -1,0 +1,169 @@
+"""The queue on a real Redis, the embedded one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import redis
+from rq import Queue, SimpleWorker
+from rq.serializers import JSONSerializer
+
+from handover.errors import UnavailableError
+from handover.jobs.queue import QUEUE_NAMES, JobKind, JobQueue, connect_redis
+from handover.jobs.redis_server import EmbeddedRedis
+from handover.store import jobs as job_store
+from handover.store.database import Database
+from handover.store.migrate import upgrade
+from handover.store.models import JobRow, utcnow
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    server = EmbeddedRedis(tmp_path)
+    server.open()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
+    upgrade(database)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def queue(server: EmbeddedRedis, database: Database) -> JobQueue:
+    return JobQueue(connect_redis(server.url, patience=0.4), database, train_timeout=60)
+
+
+def rows(database: Database) -> dict[str, str]:
+    with database.read() as session:
+        return {row.id: row.status for row in job_store.recent_jobs(session)}
+
+
+def test_embedded_redis_is_shared_and_stopped_by_the_last(tmp_path: Path) -> None:
+    first, second = EmbeddedRedis(tmp_path), EmbeddedRedis(tmp_path)
+    first.open()
+    second.open()
+    redis.Redis.from_url(first.url).set("kept", "yes")
+    first.close()
+    assert redis.Redis.from_url(second.url).get("kept") == b"yes"
+    second.close()
+    with pytest.raises(redis.ConnectionError):
+        redis.Redis.from_url(second.url).ping()
+    third = EmbeddedRedis(tmp_path)
+    third.open()
+    assert redis.Redis.from_url(third.url).get("kept") == b"yes", "what was queued survives a restart"
+    third.close()
+
+
+def test_embedded_redis_outlives_a_killed_user_and_ends_with_the_last(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, pathlib\n"
+        "from handover.jobs.redis_server import EmbeddedRedis\n"
+        "EmbeddedRedis(pathlib.Path(sys.argv[1])).open(); print('open', flush=True); time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "open\n"
+    server = EmbeddedRedis(tmp_path)
+    server.open()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert redis.Redis.from_url(server.url).ping()
+    server.close()
+    with pytest.raises(redis.ConnectionError):
+        redis.Redis.from_url(server.url).ping()
+
+
+def test_embedded_redis_works_in_a_folder_with_a_long_path(tmp_path: Path) -> None:
+    server = EmbeddedRedis(tmp_path / ("deep" * 20) / ("deeper" * 20))
+    server.open()
+    assert redis.Redis.from_url(server.url).ping()
+    server.close()
+
+
+def test_queue_lets_one_job_of_a_kind_wait_per_subject(queue: JobQueue, database: Database) -> None:
+    first = queue.enqueue(JobKind.RETRAIN, 1)
+    assert first is not None
+    assert queue.enqueue(JobKind.RETRAIN, 1) is None
+    assert queue.enqueue(JobKind.RETRAIN, 2) is not None
+    assert queue.enqueue(JobKind.REFRESH, 1) is not None
+    with database.write() as session:
+        job_store.set_started(session, first)
+    second = queue.enqueue(JobKind.RETRAIN, 1)
+    assert second is not None
+    assert queue.enqueue(JobKind.RETRAIN, 1) is None
+    job = queue.fetch(second)
+    assert job is not None
+    assert job.get_status() == "rate_limited", "only one retrain of an aspect runs"
+
+
+def test_queue_carries_ids_as_json_with_time_outs_and_lifetimes(queue: JobQueue) -> None:
+    job_id = queue.enqueue(JobKind.RETRAIN, 7)
+    assert job_id is not None
+    job = queue.fetch(job_id)
+    assert job is not None
+    assert (job.func_name, job.args, job.timeout) == ("handover.jobs.work.retrain", [7], 60)
+    assert job.result_ttl == 3600
+    assert job.failure_ttl == 7 * 24 * 3600
+    raw = queue.connection.hget(f"rq:job:{job_id}", "data")
+    assert b"pickle" not in raw and b"\x80" not in raw[:2]
+
+
+def test_queue_that_cannot_reach_redis_says_so_in_time_and_leaves_nothing_waiting(
+    queue: JobQueue, database: Database, server: EmbeddedRedis
+) -> None:
+    server.close()
+    started = time.monotonic()
+    with pytest.raises(UnavailableError, match="Redis is not available"):
+        queue.enqueue(JobKind.RETRAIN, 1)
+    assert time.monotonic() - started < 1
+    assert rows(database) == {}
+    server.open()
+    assert queue.enqueue(JobKind.RETRAIN, 1) is not None, "it recovers without a restart"
+
+
+def test_queue_finds_jobs_that_redis_lost(queue: JobQueue, database: Database) -> None:
+    job_id = queue.enqueue(JobKind.RETRAIN, 1)
+    assert job_id is not None
+    assert queue.mark_lost() == [], "a waiting job is not lost"
+    queue.connection.flushdb()
+    assert queue.mark_lost() == [], "it may just be on its way"
+    with database.write() as session:
+        row = session.get(JobRow, job_id)
+        assert row is not None
+        row.enqueued_at = utcnow() - timedelta(minutes=1)
+    assert queue.mark_lost() == [job_id]
+    assert rows(database) == {job_id: "lost"}
+    assert queue.enqueue(JobKind.RETRAIN, 1) is not None
+
+
+def test_worker_records_a_failing_job_and_its_reason(
+    queue: JobQueue, server: EmbeddedRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HANDOVER_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("HANDOVER_DATABASE_URL", queue.database.url)
+    monkeypatch.setenv("HANDOVER_REDIS_URL", server.url)
+    job_id = queue.enqueue(JobKind.RETRAIN, 4711)
+    assert job_id is not None
+    connection = connect_redis(server.url, patience=None)
+    queues = [Queue(name, connection=connection, serializer=JSONSerializer) for name in QUEUE_NAMES]
+    SimpleWorker(queues, connection=connection, serializer=JSONSerializer).work(burst=True)
+    with queue.database.read() as session:
+        row = job_store.get_job(session, job_id)
+    assert row is not None
+    assert row.status == "failed"
+    assert row.error == "Aspect 4711 is not in the store. `handover status` lists the aspects."
+    assert queue.enqueue(JobKind.RETRAIN, 4711) is not None, "the next trigger trains again"

@@ -1,0 +1,67 @@
+"""The store's unit tests once more, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+
+from handover.errors import UnavailableError
+from handover.settings import Settings
+from handover.store.database import Database
+from handover.store.migrate import upgrade
+from handover.store.models import Base
+from tests.integration.postgres import postgres_server
+from tests.unit.conftest import project  # noqa: F401 - the fixture
+from tests.unit.test_examples import *  # noqa: F403
+from tests.unit.test_intake import *  # noqa: F403
+from tests.unit.test_trigger import *  # noqa: F403
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def migrated(server: str) -> Iterator[Database]:
+    database = Database(server)
+    upgrade(database)
+    upgrade(database)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def settings(server: str) -> Settings:
+    return Settings(database_url=server)
+
+
+@pytest.fixture
+def database(migrated: Database) -> Database:
+    """The server's database, emptied."""
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    with migrated.write() as session:
+        session.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    return migrated
+
+
+def test_postgres_that_is_away_is_unavailable_within_a_second() -> None:
+    away = Database("postgresql+psycopg://handover@127.0.0.1:9/postgres", patience=0.4)
+    with pytest.raises(UnavailableError, match="not available"), away.read() as session:
+        session.execute(text("SELECT 1"))
+    away.close()
+
+
+def test_postgres_connections_recover_after_they_were_cut(database: Database) -> None:
+    with database.read() as session:
+        session.execute(text("SELECT 1"))
+    other = Database(database.url)
+    with other.write() as session:
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename='handover'"
+        session.execute(text(cut))
+    other.close()
+    with database.read() as session:
+        assert session.execute(text("SELECT 1")).scalar_one() == 1

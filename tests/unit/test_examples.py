@@ -1,0 +1,111 @@
+"""Annotations as examples: splits, blindness of gold, several annotators."""
+
+from __future__ import annotations
+
+import pytest
+
+from handover.domain import Split
+from handover.examples import Examples, load_examples
+from handover.intake import apply_annotation, apply_tasks, options_for
+from handover.labelstudio.protocol import AnnotationIn, TaskIn
+from handover.store.database import Database
+from handover.store.models import ProjectRow, TaskRow
+from handover.store.projects import aspects_of
+from tests.unit.conftest import chosen, tasks
+
+
+@pytest.fixture
+def rows(database: Database, project: ProjectRow, settings) -> dict[int, TaskRow]:
+    with database.write() as session:
+        return apply_tasks(session, project, tasks(60), options_for(project, settings))
+
+
+def one(rows: dict[int, TaskRow], split: Split) -> TaskRow:
+    return next(row for row in rows.values() if row.split == split.value)
+
+
+def annotate(database: Database, project: ProjectRow, task: TaskRow, *annotations: AnnotationIn) -> Examples:
+    with database.write() as session:
+        for annotation in annotations:
+            apply_annotation(session, project, task, annotation)
+    with database.read() as session:
+        return load_examples(session, aspects_of(session, project.id)[0], max_text_chars=50_000)
+
+
+@pytest.mark.parametrize("split", list(Split))
+def test_examples_go_where_the_split_says(database, project, rows, split) -> None:
+    task = one(rows, split)
+    examples = annotate(database, project, task, chosen("Bid", id=1))
+    assert [t.ls_task_id for t in getattr(examples, split.value)] == [task.ls_id]
+    assert len(examples.train) + len(examples.dev) + len(examples.gold) == 1
+    assert getattr(examples, split.value)[0].annotation.cats == ("Bid",)
+
+
+@pytest.mark.parametrize(
+    ("more", "content", "blind"),
+    [
+        ({}, None, True),
+        ({"parent_prediction": 5}, None, False),
+        ({"parent_prediction": 5}, True, False),
+        ({"parent_prediction": 5}, False, True),
+        ({"import_id": 2}, None, False),
+        ({"import_id": 2, "ground_truth": True}, None, True),
+        ({"last_action": "imported"}, None, False),
+    ],
+)
+def test_examples_void_gold_that_was_not_annotated_blind(database, project, rows, more, content, blind) -> None:
+    task = one(rows, Split.GOLD)
+    with database.write() as session:
+        apply_annotation(session, project, task, chosen("Bid", id=1, **more))
+        from handover.store.annotations import annotations_by_ls_id
+
+        annotations_by_ls_id(session, project.id, [1])[1].parent_has_content = content
+    examples = annotate(database, project, task)
+    assert (len(examples.gold), examples.voided) == ((1, 0) if blind else (0, 1))
+
+
+def test_examples_do_not_void_train_tasks_that_started_from_a_prediction(database, project, rows) -> None:
+    examples = annotate(database, project, one(rows, Split.TRAIN), chosen("Bid", id=1, parent_prediction=5))
+    assert (len(examples.train), examples.voided) == (1, 0)
+
+
+def test_examples_void_gold_whose_text_was_edited_afterwards(database, project, rows, settings) -> None:
+    task = one(rows, Split.GOLD)
+    annotate(database, project, task, chosen("Bid", id=1))
+    with database.write() as session:
+        edited = TaskIn(id=task.ls_id, data={"text": "quite another text"})
+        apply_tasks(session, project, [edited], options_for(project, settings))
+    examples = annotate(database, project, task)
+    assert (len(examples.gold), examples.voided) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected", "ties"),
+    [(("Bid", "Bid", "Offer"), ("Bid",), 0), (("Bid", "Offer"), None, 1), (("Bid",), ("Bid",), 0)],
+)
+def test_examples_take_the_majority_of_several_annotators(database, project, rows, labels, expected, ties) -> None:
+    task = one(rows, Split.TRAIN)
+    annotations = [chosen(label, id=i, completed_by=i) for i, label in enumerate(labels, start=1)]
+    examples = annotate(database, project, task, *annotations)
+    assert [t.annotation.cats for t in examples.train] == ([expected] if expected else [])
+    assert examples.ties == ties
+
+
+def test_examples_let_ground_truth_overrule_the_majority(database, project, rows) -> None:
+    annotations = [chosen("Bid", id=1), chosen("Bid", id=2), chosen("Trade", id=3, ground_truth=True)]
+    examples = annotate(database, project, one(rows, Split.TRAIN), *annotations)
+    assert examples.train[0].annotation.cats == ("Trade",)
+
+
+def test_examples_leave_out_skipped_and_unreadable_annotations(database, project, rows) -> None:
+    train = [row for row in rows.values() if row.split == "train"]
+    annotate(database, project, train[0], chosen("Bid", id=1, was_cancelled=True))
+    examples = annotate(database, project, train[1], chosen("Nonsense", id=2))
+    assert (len(examples.train), examples.unusable) == (0, 1)
+
+
+def test_examples_gold_hash_changes_with_the_gold(database, project, rows) -> None:
+    task = one(rows, Split.GOLD)
+    first = annotate(database, project, task, chosen("Bid", id=1)).gold_hash
+    assert annotate(database, project, one(rows, Split.TRAIN), chosen("Bid", id=2)).gold_hash == first
+    assert annotate(database, project, task, chosen("Offer", id=1, seconds=5)).gold_hash != first
