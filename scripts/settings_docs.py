@@ -25,16 +25,23 @@ HEADER = """\
 """
 
 COMPOSE = """
-# --- docker compose only -------------------------------------------------------------------------
+# --- docker compose: these have to be filled in --------------------------------------------------
 # Make secrets with: openssl rand -hex 32
-POSTGRES_PASSWORD=
-# Where Label Studio is reached from the browser
-#LABEL_STUDIO_HOST=http://localhost:8080
-# The first user of Label Studio
+# The e-mail address and password of Label Studio's first user
 #LABEL_STUDIO_USERNAME=
 #LABEL_STUDIO_PASSWORD=
+# HANDOVER_SECRET_KEY, HANDOVER_BASIC_AUTH_PASSWORD and HANDOVER_WEBHOOK_SECRET from above, and of PostgreSQL:
+#POSTGRES_PASSWORD=
+#POSTGRES_HANDOVER_PASSWORD=
+#POSTGRES_LABEL_STUDIO_PASSWORD=
+
+# --- docker compose: optional --------------------------------------------------------------------
 # Key of Anthropic's API, for HANDOVER_TEACHER=claude
-ANTHROPIC_API_KEY=
+#ANTHROPIC_API_KEY=
+# Where the browser reaches Label Studio, and the ports on this machine
+#LABEL_STUDIO_HOST=http://localhost:8080
+#LABEL_STUDIO_PORT=8080
+#BACKEND_PORT=9090
 """
 
 

@@ -44,7 +44,8 @@ def _sentences() -> Iterator[Settings]:
     try:
         settings = Settings()
         logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        for name in ("httpx", "httpcore", "alembic", "spacy"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         yield settings
     except ValidationError as error:
         for problem in error.errors(include_input=False):

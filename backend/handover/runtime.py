@@ -11,7 +11,7 @@ from handover.domain import Aspect
 from handover.errors import ConfigError
 from handover.jobs.queue import JobQueue, connect_redis
 from handover.jobs.redis_server import EmbeddedRedis
-from handover.labelstudio.client import LabelStudioClient
+from handover.labelstudio.client import BasicAuth, LabelStudioClient
 from handover.settings import Settings
 from handover.store.database import Database
 from handover.store.migrate import upgrade
@@ -106,6 +106,14 @@ class Runtime:
             return given
         with self.database.read() as session:
             return self.secrets.get(session, TOKEN)
+
+    @property
+    def basic_auth(self) -> BasicAuth | None:
+        """What Label Studio has to send to the ML backend, None when nothing is checked."""
+        settings = self.settings
+        if not settings.basic_auth_user:
+            return None
+        return BasicAuth(settings.basic_auth_user, settings.basic_auth_password.get_secret_value())
 
     def label_studio(self) -> LabelStudioClient:
         """A client for Label Studio. Raises ConfigError when there is no token."""

@@ -7,10 +7,6 @@ import json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class _TooLargeError(Exception):
-    """The body went over the limit."""
-
-
 class BodyLimit:
     """ASGI middleware that answers 413 when a body has more than `max_bytes`, declared or not."""
 
@@ -23,29 +19,25 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = False
+        if _declared_length(scope) > self.max_bytes:
+            await _refuse(send, self.max_bytes)
+            return
         seen = 0
 
         async def counted_receive() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self.max_bytes:
-                raise _TooLargeError
-            return message
+            # To the application a body that is too long looks like a caller who hung up.
+            return message if seen <= self.max_bytes else {"type": "http.disconnect"}
 
         async def watched_send(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
+            if seen <= self.max_bytes:
+                await send(message)
 
-        try:
-            if _declared_length(scope) > self.max_bytes:
-                raise _TooLargeError
-            await self.app(scope, counted_receive, watched_send)
-        except _TooLargeError:
-            if not started:
-                await _refuse(send, self.max_bytes)
+        await self.app(scope, counted_receive, watched_send)
+        if seen > self.max_bytes:
+            await _refuse(send, self.max_bytes)
 
 
 def _declared_length(scope: Scope) -> int:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import csv
-import html
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from handover.commands.instructions import instructions_html
 from handover.errors import ConfigError, HandoverError
 from handover.jobs.queue import JobKind
-from handover.labelstudio.client import BasicAuth, LabelStudioClient, ProjectInfo
+from handover.labelstudio.client import LabelStudioClient, ProjectInfo
 from handover.labelstudio.label_config import parse_label_config, without_declaration
 from handover.runtime import TOKEN, Runtime
 from handover.serving import go_live, register, version_of, wanted
@@ -128,7 +128,7 @@ def _find_or_create(client: LabelStudioClient, request: ConnectRequest, guidelin
     parse_label_config(config)
     title = request.title or request.config.stem
     sampling = "Uncertainty sampling" if request.uncertainty_sampling else DEFAULT_SAMPLING
-    info = client.create_project(title, config, instruction=_as_html(guidelines), sampling=sampling)
+    info = client.create_project(title, config, instruction=instructions_html(guidelines), sampling=sampling)
     say(f"Created project {info.id} “{info.title}” ({info.sampling.lower()}).")
     return info
 
@@ -177,23 +177,15 @@ def _connect_backend(
     # Label Studio makes a webhook without headers by itself when it connects a backend, unless one with that
     # URL exists: so the webhook comes first.
     webhook_id = client.ensure_webhook(info.id, f"{url}/webhook", secret=settings.webhook_secret.get_secret_value())
-    password = settings.basic_auth_password.get_secret_value()
-    auth = BasicAuth(settings.basic_auth_user, password) if settings.basic_auth_user else None
     try:
-        backend_id = client.ensure_ml_backend(info.id, url, title=version, auth=auth)
+        backend_id = client.ensure_ml_backend(info.id, url, title=version, auth=runtime.basic_auth)
     except HandoverError as error:
         raise ConfigError(
             f"Label Studio could not connect to this backend at {url}. Is `handover serve` running, and is that the "
             f"URL under which Label Studio reaches it (HANDOVER_PUBLIC_URL)? {error}"
         ) from error
-    client.show_version(info.id, backend_id, version)
+    client.show_version(info.id, backend_id, version, auth=runtime.basic_auth)
     with runtime.database.write() as session:
         project = get_project(session, project_id)
         project.ls_webhook_id, project.ls_ml_backend_id = webhook_id, backend_id
     say(f"Webhook {webhook_id} and ML backend {backend_id} point to {url}; predictions are shown as {version!r}.")
-
-
-def _as_html(markdown: str) -> str:
-    """Guidelines as Label Studio's instructions, which are HTML: paragraphs and line breaks kept, nothing else."""
-    paragraphs = [p.strip() for p in markdown.split("\n\n") if p.strip()]
-    return "".join(f"<p>{html.escape(p).replace(chr(10), '<br>')}</p>" for p in paragraphs)

@@ -59,7 +59,7 @@ def is_due(runtime: Runtime, project_id: int) -> bool:
 def _show(runtime: Runtime, project: ProjectRow, version: str) -> None:
     client = _client(runtime)
     if client is not None and project.ls_ml_backend_id is not None:
-        client.show_version(project.ls_id, project.ls_ml_backend_id, version)
+        client.show_version(project.ls_id, project.ls_ml_backend_id, version, auth=runtime.basic_auth)
 
 
 def _client(runtime: Runtime) -> LabelStudioClient | None:

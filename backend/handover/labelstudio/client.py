@@ -175,16 +175,7 @@ class LabelStudioClient:
 
         Label Studio calls /health and /setup at once, so the backend has to be running.
         """
-        wanted: dict[str, Any] = {
-            "project": ls_project_id,
-            "url": url,
-            "title": title,
-            "is_interactive": False,
-        }
-        wanted["auth_method"] = "BASIC_AUTH" if auth else "NONE"
-        wanted["basic_auth_user"] = auth.user if auth else ""
-        if auth:
-            wanted["basic_auth_pass"] = auth.password
+        wanted = {"project": ls_project_id, "url": url, "title": title, "is_interactive": False, **_auth_fields(auth)}
         backends = _call("listing ML backends", self._sdk.ml.list, project=ls_project_id)
         for backend in backends:
             if (backend.url or "").rstrip("/") == url:
@@ -192,13 +183,19 @@ class LabelStudioClient:
                 return int(backend.id or 0)
         return int(self._request("POST", "api/ml", json=wanted)["id"])
 
-    def show_version(self, ls_project_id: int, ls_ml_backend_id: int, version: str) -> None:
+    def show_version(
+        self, ls_project_id: int, ls_ml_backend_id: int, version: str, *, auth: BasicAuth | None
+    ) -> None:
         """Make Label Studio show this version: ML backend title and project.model_version move together.
 
         Renaming the backend moves the project along when both were equal before; asking for both makes the
         call complete what an interrupted one left half done.
         """
-        self._request("PATCH", f"api/ml/{ls_ml_backend_id}", json={"title": version, "project": ls_project_id})
+        path = f"api/ml/{ls_ml_backend_id}"
+        # Label Studio calls the backend when it is changed, and takes URL and credentials from the request alone.
+        url = self._request("GET", path)["url"]
+        wanted = {"title": version, "project": ls_project_id, "url": url, **_auth_fields(auth)}
+        self._request("PATCH", path, json=wanted)
         if self.project(ls_project_id).model_version != version:
             self._request("PATCH", f"api/projects/{ls_project_id}/", json={"model_version": version})
 
@@ -221,7 +218,7 @@ class LabelStudioClient:
         except httpx.HTTPError as error:
             raise _as_error(f"listing the tasks of project {ls_project_id}", error) from error
 
-    def _request(self, method: str, path: str, *, json: dict[str, Any]) -> dict[str, Any]:
+    def _request(self, method: str, path: str, *, json: dict[str, Any] | None = None) -> dict[str, Any]:
         # The SDK's typed methods for these records lag behind the server's fields; its HTTP client does
         # the token exchange, so it is used directly.
         http = self._sdk._client_wrapper.httpx_client
@@ -237,6 +234,12 @@ def _call(doing: str, function: Callable[..., Result], *args: Any, **kwargs: Any
         return function(*args, **kwargs)
     except (ApiError, httpx.HTTPError, ValidationError) as error:
         raise _as_error(doing, error) from error
+
+
+def _auth_fields(auth: BasicAuth | None) -> dict[str, str]:
+    if auth is None:
+        return {"auth_method": "NONE", "basic_auth_user": ""}
+    return {"auth_method": "BASIC_AUTH", "basic_auth_user": auth.user, "basic_auth_pass": auth.password}
 
 
 def _project_info(project: Any) -> ProjectInfo:
