@@ -25,6 +25,9 @@ def show_report(
     rows = [_row(status, url, token, projects[p.name], p, tallies[p.name], exported[p.name]) for p in passes]
     for row in rows:
         _show(say, row)
+    for job in status["jobs"]:
+        if job["error"]:
+            say(f"\nJob {job['id']} {job['status']}: {job['error']}")
     return rows
 
 

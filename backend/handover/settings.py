@@ -124,7 +124,7 @@ class Settings(BaseSettings):
         description="…but at least this share of the training data must be new, so that cost grows slowly.",
     )
     min_train: int = Field(
-        30,
+        40,
         ge=4,
         le=100_000,
         description="Annotated train and dev tasks an aspect needs before its first training.",
@@ -138,7 +138,7 @@ class Settings(BaseSettings):
         0.2, ge=0.05, le=0.5, description="Share of the tasks that is annotated blind and held out."
     )
     dev_share: float = Field(
-        0.15, ge=0.05, le=0.5, description="Share of the other tasks for early stopping and choosing."
+        0.2, ge=0.05, le=0.5, description="Share of the other tasks for early stopping and choosing."
     )
     min_gold: int = Field(30, ge=10, le=100_000, description="Fewest gold tasks the gate looks at.")
     alpha: float = Field(

@@ -64,9 +64,10 @@ class Host:
         """What it wrote so far."""
         return self.server.log.read_text()
 
-    def events(self) -> list[Path]:
-        """The events that label-studio-ml has seen."""
-        return list((self.folder / "my_backend").glob("*/event.json"))
+    def outcomes(self) -> dict[str, dict[str, Any]]:
+        """What Handover answered to the events, by label-studio-ml's id."""
+        done = (self.folder / "my_backend").glob("*/job_result.json")
+        return {path.parent.name: json.loads(path.read_text() or "{}") for path in done}
 
 
 def run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
@@ -162,11 +163,6 @@ def event_body(action: str, *, project: int = 5, **more: Any) -> dict[str, Any]:
     return {"action": action, "project": {"id": project, "label_config": CONFIG, "model_version": "side-1"}, **more}
 
 
-def project_status(backend: Backend, project: int = 5) -> dict[str, Any]:
-    projects = json.loads(backend.run("status", "--json").stdout)["projects"]
-    return next((dict(p) for p in projects if p["ls_id"] == project), {})
-
-
 def test_environment_holds_the_release_and_none_of_our_dependencies(environment: Path) -> None:
     code = """if True:
         import importlib.metadata as m, importlib.util as u, json
@@ -204,43 +200,38 @@ def test_predict_serves_each_project_whichever_was_set_up_last(host: Host) -> No
     assert host.log().count("Traceback") == 0
 
 
-def test_events_reach_handover_also_those_label_studio_ml_does_not_know(host: Host, backend: Backend) -> None:
+def test_events_reach_handover_also_those_label_studio_ml_does_not_know(host: Host) -> None:
     httpx.post(f"{host.url}/setup", json=setup_body(project=8), timeout=10)
     task = {"id": 801, "data": {"text": "cotton is bid for"}}
     region = {"from_name": "side", "to_name": "text", "type": "choices", "value": {"choices": ["Bid"]}}
     annotation = {"id": 1, "result": [region], "task": 801, "updated_at": "2026-01-01T00:00:00Z", "completed_by": 1}
 
-    def finished() -> int:
-        return int(project_status(backend, 8)["finished"])
-
-    def send(action: str, **more: Any) -> None:
+    def send(action: str, **more: Any) -> dict[str, Any]:
         answer = httpx.post(f"{host.url}/webhook", json=event_body(action, project=8, **more))
         assert answer.status_code == 201, answer.text
+        outcome = wait_until(lambda: host.outcomes().get(answer.json()["job_id"]))
+        time.sleep(1.1)  # label-studio-ml names events by the second
+        return outcome
 
-    send("ANNOTATION_CREATED", annotation=annotation, task=task)
-    wait_until(lambda: finished() == 1, backend=backend)
-    send("ANNOTATIONS_DELETED", annotations=[{"id": 1}])
-    wait_until(lambda: finished() == 0, backend=backend)
-    send("START_TRAINING")
-    wait_until(lambda: "retrain" in job_kinds(backend), backend=backend)
+    assert send("ANNOTATION_CREATED", annotation=annotation, task=task)["outcome"] == "1 changed"
+    assert send("ANNOTATIONS_DELETED", annotations=[{"id": 1}])["outcome"] == "1 deleted"
+    trained = send("START_TRAINING")
+    assert trained["outcome"] == "training was asked for"
+    assert [job.split("-")[0] for job in trained["jobs"]] == ["retrain"]
 
 
-def job_kinds(backend: Backend) -> list[str]:
-    return [job["kind"] for job in json.loads(backend.run("status", "--json").stdout)["jobs"]]
+OUTSIDE = """
+import json
+from handover.label_studio_ml import HandoverModel
+model = HandoverModel(label_config="")
+tasks = [{"id": 901, "project": 9, "data": {"text": "sugar is bid for"}}]
+print(json.dumps([model.predict(tasks), model.fit(tasks), model.fit([{"id": 1}])]))
+"""
 
 
 def test_model_works_without_a_request_around_it(environment: Path, host: Host, direct: httpx.Client) -> None:
     direct.post("/setup", json=setup_body(project=9))
-    code = (
-        """if True:
-        import json
-        from handover.label_studio_ml import HandoverModel
-        model = HandoverModel(label_config=%r)
-        tasks = [{"id": 901, "project": 9, "data": {"text": "sugar is bid for"}}]
-        print(json.dumps([model.predict(tasks), model.fit(tasks), model.fit([{"id": 1}])]))"""
-        % CONFIG
-    )
-    predicted, trained, lost = json.loads(run(environment / "bin" / "python", "-c", code, env=host.env))
+    predicted, trained, lost = json.loads(run(environment / "bin" / "python", "-c", OUTSIDE, env=host.env))
     assert predicted[0]["result"][0]["value"] == {"choices": ["Bid"]}
     assert trained["outcome"] == "training was asked for"
     assert lost == {"error": "Neither the request nor its tasks say to which project they belong."}
@@ -275,9 +266,10 @@ def test_host_that_leads_to_itself_says_so_and_does_not_go_on_forever(environmen
         assert answer.status_code == 500
         assert "something else than Handover answers" in answer.json()["detail"]
         httpx.post(f"{host.url}/webhook", json=event_body("START_TRAINING"))
-        wait_until(lambda: "did not reach Handover" in host.log())
+        (outcome,) = wait_until(host.outcomes).values()
+        assert "something else than Handover answers" in outcome["error"]
         time.sleep(1.5)  # label-studio-ml names events by the second
-        assert len(host.events()) == 1
+        assert len(host.outcomes()) == 1
 
 
 def test_predict_shows_nothing_while_handover_is_away(host: Host, backend: Backend) -> None:
@@ -320,8 +312,10 @@ def test_label_studio_shows_what_comes_through_label_studio_ml(
             files = ["--config", str(tmp_path / "side.xml"), "--data", str(tmp_path / "tasks.jsonl")]
             done = backend.run("connect", "--token-stdin", "--title", "Through ML", *files, stdin=token + "\n")
             assert done.returncode == 0, done.stdout + done.stderr + host.log()
-            (project,) = json.loads(backend.run("status", "--json").stdout)["projects"]
-            ls_id, version = project["ls_id"], project["live_version"]
+            projects = api.get("/api/projects/").json()["results"]
+            (project,) = (p for p in projects if p["title"] == "Through ML")
+            ls_id, version = project["id"], project["model_version"]
+            assert version.startswith("side-teacher-")
 
             (connected,) = api.get("/api/ml/", params={"project": ls_id}).json()
             assert (connected["url"], connected["state"]) == (host.url, "CO")
@@ -334,11 +328,13 @@ def test_label_studio_shows_what_comes_through_label_studio_ml(
             assert shown["predictions"][0]["model_version"] == version
             assert shown["predictions"][0]["result"][0]["value"] == {"choices": ["Bid"]}
 
-            made = api.post(
-                f"/api/tasks/{shown['id']}/annotations/", json={"result": shown["predictions"][0]["result"]}
-            )
+            time.sleep(1.1)  # label-studio-ml names events by the second
+            before = set(host.outcomes())
+            result = {"result": shown["predictions"][0]["result"]}
+            made = api.post(f"/api/tasks/{shown['id']}/annotations/", json=result)
             assert made.status_code == 201, made.text
-            wait_until(lambda: project_status(backend, ls_id)["finished"] == 1, backend=backend)
+            outcome = wait_until(lambda: [o for job, o in host.outcomes().items() if job not in before])
+            assert outcome[0]["outcome"] == "1 changed"
 
 
 def next_with_prediction(api: httpx.Client, ls_id: int) -> dict[str, Any]:

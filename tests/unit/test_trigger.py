@@ -7,6 +7,7 @@ import pytest
 from handover.intake import apply_annotation, apply_tasks, options_for
 from handover.jobs.trigger import changes_needed, is_due
 from handover.settings import Settings
+from handover.store.annotations import last_revision
 from handover.store.projects import aspects_of
 from tests.unit.conftest import chosen, tasks
 
@@ -16,27 +17,33 @@ def test_trigger_needs_more_changes_as_the_data_grow(finished: int, expected: in
     assert changes_needed(finished, Settings(retrain_after=20, retrain_growth=0.2)) == expected
 
 
-def test_trigger_counts_changes_and_not_totals(database, project) -> None:
-    settings = Settings(min_train=4, retrain_after=5, retrain_growth=0.0)
+def test_trigger_counts_changed_annotations_and_not_totals(database, project) -> None:
+    settings = Settings(min_train=4, retrain_after=3, retrain_growth=0.0)
     with database.write() as session:
-        rows = apply_tasks(session, project, tasks(10), options_for(project, settings))
+        rows = apply_tasks(session, project, tasks(30), options_for(project, settings))
         (aspect,) = aspects_of(session, project.id)
-        for number in range(1, 5):
-            apply_annotation(session, project, rows[number], chosen("Bid", id=number))
-            assert not is_due(session, aspect, settings)
-        apply_annotation(session, project, rows[4], chosen("Offer", id=4, seconds=9))
-        assert is_due(session, aspect, settings), "four annotations, five changes"
-        aspect.trained_revision = 5
-        assert not is_due(session, aspect, settings), "the training saw them all"
+        some = [row for row in rows.values() if row.split != "gold"][:4]
+        for row in some:
+            apply_annotation(session, project, row, chosen("Bid", id=row.ls_id))
+        assert is_due(session, aspect, settings)
+        aspect.attempted_revision = last_revision(session)
+        due = []
+        edits = [(some[0], "Offer"), (some[0], "Trade"), (some[1], "Offer"), (some[2], "Offer")]
+        for seconds, (row, label) in enumerate(edits, start=1):
+            apply_annotation(session, project, row, chosen(label, id=row.ls_id, seconds=seconds))
+            due.append(is_due(session, aspect, settings))
+    assert due == [False, False, False, True], "three of the four were changed, one of them twice"
 
 
 def test_trigger_waits_for_enough_to_train_on(database, project) -> None:
     settings = Settings(min_train=6, retrain_after=2, retrain_growth=0.0)
     with database.write() as session:
-        rows = apply_tasks(session, project, tasks(10), options_for(project, settings))
+        rows = apply_tasks(session, project, tasks(60), options_for(project, settings))
         (aspect,) = aspects_of(session, project.id)
+        gold = [row for row in rows.values() if row.split == "gold"]
+        others = [row for row in rows.values() if row.split != "gold"][:7]
         due = []
-        for number in range(1, 8):
-            apply_annotation(session, project, rows[number], chosen("Bid", id=number))
+        for row in [*gold, *others]:
+            apply_annotation(session, project, row, chosen("Bid", id=row.ls_id))
             due.append(is_due(session, aspect, settings))
-    assert due == [False] * 5 + [True, True]
+    assert due == [False] * (len(gold) + 5) + [True, True], "gold is not to train on"

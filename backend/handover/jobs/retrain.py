@@ -52,6 +52,9 @@ class Snapshot:
 def run(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:
     """Train on what people finished, compare with the teacher on gold, and promote what won."""
     snapshot = _snapshot(runtime, aspect_id)
+    with runtime.database.write() as session:
+        get_aspect(session, aspect_id).attempted_revision = snapshot.revision
+    _check_enough(runtime, snapshot)
     progress({"step": "training", "train": len(snapshot.examples.train), "dev": len(snapshot.examples.dev)})
     student = _train_once(runtime, snapshot, progress)
     progress({"step": "evaluating", "student": student.version})
@@ -81,15 +84,14 @@ def _snapshot(runtime: Runtime, aspect_id: int) -> Snapshot:
             for task, prediction in silver_of(session, row, version)
             if prediction.annotation is not None
         )
-    _check_enough(runtime, row, examples)
     return Snapshot(project=project, row=row, aspect=aspect, examples=examples, silver=silver, revision=revision)
 
 
-def _check_enough(runtime: Runtime, row: AspectRow, examples: Examples) -> None:
-    number, needed = len(examples.train) + len(examples.dev), runtime.settings.min_train
+def _check_enough(runtime: Runtime, snapshot: Snapshot) -> None:
+    number, needed = len(snapshot.examples.train) + len(snapshot.examples.dev), runtime.settings.min_train
     if number < needed:
         raise TrainingError(
-            f"Aspect {row.name!r} has {number} usable train and dev annotations, a training needs {needed} "
+            f"Aspect {snapshot.aspect.name!r} has {number} usable train and dev annotations, a training needs {needed} "
             f"(HANDOVER_MIN_TRAIN). Annotate {needed - number} more tasks that are not gold."
         )
 

@@ -15,16 +15,20 @@ from handover.store.projects import aspects_of
 
 
 def changes_needed(finished: int, settings: Settings) -> int:
-    """How many changed annotations start a training when `finished` annotations are there."""
+    """How many changed annotations start a training when `finished` annotations were there the last time."""
     return max(settings.retrain_after, math.ceil(settings.retrain_growth * finished))
 
 
 def is_due(session: Session, aspect: AspectRow, settings: Settings) -> bool:
-    """Whether enough changed since the last training, and there is enough to train on."""
+    """Whether enough changed since the last training was tried, and there is enough to train on.
+
+    Counted from the last try and not from the last success, so that a training that fails is not repeated with
+    every annotation.
+    """
     finished = count_finished(session, aspect.project_id)
-    if finished < settings.min_train:
+    if count_finished(session, aspect.project_id, held_out=False) < settings.min_train:
         return False
-    changed = changed_since(session, aspect.project_id, aspect.trained_revision)
+    changed = changed_since(session, aspect.project_id, aspect.attempted_revision)
     return changed >= changes_needed(finished - changed, settings)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from handover.domain import Split
 from handover.store.models import AnnotationHistoryRow, AnnotationRow, CounterRow, SetAsideRow, TaskRow
 from handover.store.sql import insert_ignore
 
@@ -73,11 +74,17 @@ def changed_since(session: Session, project_id: int, revision: int) -> int:
     return session.scalar(query) or 0
 
 
-def count_finished(session: Session, project_id: int) -> int:
-    """How many annotations are submitted and neither deleted nor skipped."""
-    query = select(func.count()).where(
-        AnnotationRow.project_id == project_id, ~AnnotationRow.deleted, ~AnnotationRow.was_cancelled
+def count_finished(session: Session, project_id: int, *, held_out: bool = True) -> int:
+    """How many annotations are submitted and neither deleted nor skipped; without `held_out` those of gold
+    tasks are left out."""
+    query = (
+        select(func.count())
+        .select_from(AnnotationRow)
+        .join(TaskRow, TaskRow.id == AnnotationRow.task_id)
+        .where(AnnotationRow.project_id == project_id, ~AnnotationRow.deleted, ~AnnotationRow.was_cancelled)
     )
+    if not held_out:
+        query = query.where(TaskRow.split != Split.GOLD.value)
     return session.scalar(query) or 0
 
 

@@ -113,6 +113,7 @@ class AspectRow(Base):
         ForeignKey("students.id", name="fk_aspects_live_student_id_students", use_alter=True, ondelete="SET NULL")
     )
     trained_revision: Mapped[int] = mapped_column(default=0)
+    attempted_revision: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 

@@ -113,7 +113,8 @@ def _put_aspect(session: Session, project: ProjectRow, row: AspectRow | None, as
         return False
     if row.definition["labels"] != definition["labels"] or row.definition["kind"] != definition["kind"]:
         # A student only knows the labels it was trained with.
-        row.server, row.champion_id, row.trained_revision = Server.TEACHER.value, None, 0
+        row.server, row.champion_id = Server.TEACHER.value, None
+        row.trained_revision = row.attempted_revision = 0
     row.definition, row.active, row.position = definition, True, position
     return True
 

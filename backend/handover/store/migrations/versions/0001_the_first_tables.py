@@ -99,6 +99,7 @@ def upgrade() -> None:
     sa.Column('live_version', sa.Text(), nullable=False),
     sa.Column('live_student_id', sa.Integer(), nullable=True),
     sa.Column('trained_revision', sa.Integer(), nullable=False),
+    sa.Column('attempted_revision', sa.Integer(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['champion_id'], ['students.id'], name='fk_aspects_champion_id_students', ondelete='SET NULL', use_alter=True),

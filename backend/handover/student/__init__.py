@@ -1,0 +1,1 @@
+"""The student: a small spaCy pipeline per aspect. Recipes, training, files, inference and export."""

@@ -1,0 +1,117 @@
+"""Students at work: load by version, predict, and say how sure they are."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from handover.domain import Annotation, Aspect, Kind, Prediction
+from handover.errors import ArtifactError
+from handover.labelstudio.convert import annotation_from_doc
+from handover.student.confidence import pipe_with_certainty
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+    from handover.student.artifacts import ArtifactStore
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a student says about one text. `score` is its confidence in [0, 1], None if unknown."""
+
+    annotation: Annotation
+    score: float | None = None
+
+
+def load_student(path: Path) -> Language:
+    """Load a student from its folder. Raises ArtifactError when it is not a pipeline that can be loaded."""
+    import spacy  # noqa: PLC0415 - heavy
+
+    try:
+        return spacy.load(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactError(
+            f"The student in {path} cannot be loaded ({type(error).__name__}: {error}). Train it again."
+        ) from error
+
+
+def predict(nlp: Language, texts: Sequence[str], aspect: Aspect) -> list[Answer]:
+    """One answer per text, in their order.
+
+    The confidence of a choice is the probability of its label; of entities, the probability of the least
+    certain of all token decisions. Nothing of the texts stays in the pipeline. Not thread-safe: one pipeline,
+    one thread at a time (`StudentCache` sees to it).
+
+    Raises ConversionError for an aspect of an unsupported kind.
+    """
+    # The memory zone drops words that were new, so that a server's memory does not grow with every text.
+    with nlp.memory_zone():
+        if aspect.kind is Kind.ENTITIES:
+            return _entities(nlp, texts, aspect)
+        answers = []
+        for doc in nlp.pipe(texts):
+            annotation = annotation_from_doc(doc, aspect) or Annotation()
+            score = max((doc.cats[label] for label in annotation.cats), default=None)
+            answers.append(Answer(annotation, score))
+        return answers
+
+
+def _entities(nlp: Language, texts: Sequence[str], aspect: Aspect) -> list[Answer]:
+    return [
+        Answer(annotation_from_doc(doc, aspect) or Annotation(), float(certainty.min(initial=1.0)))
+        for doc, certainty in pipe_with_certainty(nlp, texts)
+    ]
+
+
+@dataclass
+class _Loaded:
+    nlp: Language
+    lock: threading.Lock
+
+
+class StudentCache:
+    """The students in use, loaded once each. Safe to use from several threads.
+
+    A version never changes its content, so nothing is ever reloaded; the `max_loaded` used last are kept.
+    """
+
+    def __init__(self, store: ArtifactStore, *, max_loaded: int = 8) -> None:
+        self.store = store
+        self._max_loaded = max(1, max_loaded)
+        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        self._lock = threading.Lock()
+        self._loading: dict[str, threading.Lock] = {}
+
+    def predict(self, version: str, texts: Sequence[str], aspect: Aspect) -> list[Prediction]:
+        """The student's predictions for texts; one thread at a time per student.
+
+        Raises ArtifactError when the student's files are missing or damaged.
+        """
+        loaded = self._get(version)
+        with loaded.lock:
+            answers = predict(loaded.nlp, texts, aspect)
+        return [Prediction(answer.annotation, version, answer.score) for answer in answers]
+
+    def _get(self, version: str) -> _Loaded:
+        with self._lock:
+            if version in self._loaded:
+                self._loaded.move_to_end(version)
+                return self._loaded[version]
+            loading = self._loading.setdefault(version, threading.Lock())
+        # Loading takes a while; threads that need other students do not wait for it.
+        with loading:
+            with self._lock:
+                if version in self._loaded:
+                    return self._loaded[version]
+            loaded = _Loaded(load_student(self.store.fetch(version)), threading.Lock())
+            with self._lock:
+                self._loaded[version] = loaded
+                self._loading.pop(version, None)
+                while len(self._loaded) > self._max_loaded:
+                    self._loaded.popitem(last=False)
+            return loaded

@@ -1,0 +1,107 @@
+"""One spaCy training, with spaCy's own machinery: what `spacy train` does, on files in a folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import random
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import spacy
+from spacy.language import Language
+from spacy.pipeline._parser_internals.ner import BiluoPushDown
+from spacy.tokens import DocBin
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import DIR_MODEL_BEST, train
+from spacy.util import load_config_from_str
+from thinc.api import Config
+
+from handover.domain import Aspect, Kind
+from handover.errors import ConfigError, TrainingError
+from handover.labelstudio.convert import doc_from_annotation
+from handover.student.progress import Listener, report_to
+from handover.student.recipes import recipe_text
+from handover.student.training_set import LabelledText, TrainOptions
+
+logger = logging.getLogger(__name__)
+
+
+def blank_pipeline(language: str) -> Language:
+    """An empty pipeline of a language. Raises ConfigError when spaCy cannot make one."""
+    try:
+        return spacy.blank(language)
+    except ImportError as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"spaCy cannot read language {language!r}: {reason} Check HANDOVER_LANGUAGE.") from error
+
+
+def write_docs(nlp: Language, aspect: Aspect, examples: Sequence[LabelledText], path: Path) -> int:
+    """Write examples as a DocBin; returns how many spans do not end where tokens do."""
+    readings = [doc_from_annotation(nlp, e.text, e.annotation, aspect) for e in examples]
+    DocBin(docs=[reading.doc for reading in readings]).to_disk(path)
+    return sum(reading.misaligned for reading in readings)
+
+
+def write_labels(aspect: Aspect, path: Path) -> None:
+    """Write the aspect's labels as `spacy init labels` does, so that those without an example are known."""
+    names = list(aspect.label_names)
+    labels = _actions(names) if aspect.kind is Kind.ENTITIES else names
+    path.write_text(json.dumps(labels, ensure_ascii=False), encoding="utf-8")
+
+
+def run_recipe(name: str, *, folder: Path, train_path: Path, options: TrainOptions, on_progress: Listener) -> Path:
+    """Train a recipe on `train_path`, with dev.spacy and labels.json beside it; returns the best model's folder.
+
+    The config is kept in `folder`: `spacy train config.cfg` does the same again. Raises TrainingError when
+    spaCy gives up, and whatever `on_progress` raises: that is how a training is stopped.
+    """
+    data = train_path.parent
+    overrides = {
+        "paths.train": str(train_path),
+        "paths.dev": str(data / "dev.spacy"),
+        "paths.labels": str(data / "labels.json"),
+        "nlp.lang": options.language,
+        "system.seed": options.seed,
+        "training.max_steps": options.max_steps,
+    }
+    folder.mkdir(parents=True)
+    config = load_config_from_str(recipe_text(name), overrides=overrides)
+    config.to_disk(folder / "config.cfg")
+    _train(name, config, folder, on_progress)
+    return folder / DIR_MODEL_BEST
+
+
+def _train(name: str, config: Config, folder: Path, on_progress: Listener) -> None:
+    sink = io.StringIO()
+    with report_to(on_progress), _random_state_kept():
+        try:
+            nlp = init_nlp(config)
+            train(nlp, folder, stdout=sink, stderr=sink)
+        except (ValueError, KeyError) as error:
+            # spaCy's messages may quote the text of an example: the code of the error has to do.
+            logger.debug("Training of recipe %s failed", name, exc_info=True)
+            code = re.search(r"E\d{3,4}", str(error))
+            kind = f"{type(error).__name__} {code.group()}" if code else type(error).__name__
+            raise TrainingError(f"spaCy could not train recipe {name!r} ({kind}); DEBUG logs say more.") from None
+
+
+@contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """spaCy seeds the global generators; whoever comes after a training should not get the same numbers."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def _actions(labels: Sequence[str]) -> dict[str, dict[str, int]]:
+    """The moves of spaCy's transition system for entities, as in `EntityRecognizer.label_data`."""
+    actions = BiluoPushDown.get_actions(entity_types=list(labels))
+    return {str(action): dict(counts) for action, counts in actions.items()}

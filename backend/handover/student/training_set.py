@@ -1,0 +1,143 @@
+"""What a student learns from, brought into the shape that training needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+
+from handover.domain import Annotation, Aspect, Kind
+from handover.errors import TrainingError
+
+MIN_EXAMPLES = 8
+"""Fewest train and dev texts together that a training is tried with."""
+
+MIN_DEV = 8
+"""With fewer dev texts, some train texts are used as dev: a score on two texts tells nothing."""
+
+MAX_DEV_SHARE = 0.25
+"""…but never more than this share of all."""
+
+
+@dataclass(frozen=True)
+class LabelledText:
+    """A text and what somebody says about it."""
+
+    text: str
+    annotation: Annotation
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """People's annotations for learning and for choosing, and the teacher's for learning. Never gold."""
+
+    train: tuple[LabelledText, ...]
+    dev: tuple[LabelledText, ...]
+    silver: tuple[LabelledText, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to train. `recipes` are names of files in `recipes/`; empty: the default ones of the kind."""
+
+    seed: int = 0
+    max_steps: int = 800
+    language: str = "en"
+    recipes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A training set that can be trained on, and what was done to get there.
+
+    `unusable` counts examples left out (no text, no label, a label that the aspect does not have any more,
+    silver on texts that people annotated), `moved_to_dev` train texts that serve as dev.
+    """
+
+    examples: TrainingSet
+    unusable: int
+    moved_to_dev: int
+
+
+def prepare(aspect: Aspect, examples: TrainingSet) -> Prepared:
+    """Sort, sift and check a training set; the order in which the examples come does not matter.
+
+    Raises TrainingError, with what is missing, when nothing can be learned from it.
+    """
+    train, dev, silver = (canonical(part) for part in (examples.train, examples.dev, examples.silver))
+    usable_train, usable_dev = (tuple(e for e in part if _is_usable(aspect, e)) for part in (train, dev))
+    known = {e.text for e in (*usable_train, *usable_dev)}
+    usable_silver = tuple(e for e in silver if _is_usable(aspect, e) and e.text not in known)
+    _check(aspect, usable_train, usable_dev)
+    kept, moved = _fill_dev(usable_train, usable_dev)
+    prepared = TrainingSet(train=kept, dev=canonical((*usable_dev, *moved)), silver=usable_silver)
+    before, after = (sum(map(len, (s.train, s.dev, s.silver))) for s in (examples, prepared))
+    return Prepared(examples=prepared, unusable=before - after, moved_to_dev=len(moved))
+
+
+def canonical(examples: tuple[LabelledText, ...]) -> tuple[LabelledText, ...]:
+    """The same examples in an order that depends on nothing but themselves."""
+    return tuple(sorted(examples, key=example_key))
+
+
+def example_key(example: LabelledText) -> tuple[str, str]:
+    """What identifies an example: its text and its annotation as JSON."""
+    return example.text, json.dumps(example.annotation.to_json(), sort_keys=True, ensure_ascii=False)
+
+
+def _is_usable(aspect: Aspect, example: LabelledText) -> bool:
+    if not example.text.strip():
+        return False
+    cats = example.annotation.cats
+    return aspect.kind is not Kind.CHOICE or (len(cats) == 1 and cats[0] in aspect.label_names)
+
+
+def _check(aspect: Aspect, train: tuple[LabelledText, ...], dev: tuple[LabelledText, ...]) -> None:
+    number = len(train) + len(dev)
+    if number < MIN_EXAMPLES or not train:
+        raise TrainingError(
+            f"Aspect {aspect.name!r} has {len(train)} usable train and {len(dev)} dev examples; training needs at "
+            f"least {MIN_EXAMPLES} together. Annotate more tasks that are not gold."
+        )
+    if aspect.kind is Kind.CHOICE:
+        labels = {e.annotation.cats[0] for e in train}
+        if len(labels) < 2:
+            raise TrainingError(
+                f"All {len(train)} train examples of aspect {aspect.name!r} have the label {labels.pop()!r}; there "
+                f"is nothing to tell apart. Annotate tasks with other labels ({', '.join(aspect.label_names)})."
+            )
+    elif not any(_marks(aspect, e) for e in train):
+        raise TrainingError(
+            f"Nothing is marked in the {len(train)} train examples of aspect {aspect.name!r}; training needs marked "
+            f"spans. Annotate tasks that have some ({', '.join(aspect.label_names)})."
+        )
+
+
+def _marks(aspect: Aspect, example: LabelledText) -> bool:
+    return any(span.label in aspect.label_names for span in example.annotation.spans)
+
+
+def _fill_dev(
+    train: tuple[LabelledText, ...], dev: tuple[LabelledText, ...]
+) -> tuple[tuple[LabelledText, ...], list[LabelledText]]:
+    """Train without, and the list of, the examples that serve as dev. No label loses its last train example."""
+    wanted = min(MIN_DEV, int(MAX_DEV_SHARE * (len(train) + len(dev)))) - len(dev)
+    left = Counter(_answer(e) for e in train)
+    moved: list[LabelledText] = []
+    for example in sorted(train, key=_draw):
+        if len(moved) >= wanted:
+            break
+        if left[_answer(example)] > 1:
+            left[_answer(example)] -= 1
+            moved.append(example)
+    return tuple(e for e in train if not any(e is m for m in moved)), moved
+
+
+def _answer(example: LabelledText) -> frozenset[str]:
+    annotation = example.annotation
+    return frozenset(annotation.cats) | {span.label for span in annotation.spans}
+
+
+def _draw(example: LabelledText) -> str:
+    return hashlib.sha256("\n".join(example_key(example)).encode("utf-8", "surrogatepass")).hexdigest()
