@@ -38,10 +38,11 @@ class Runtime:
         self._teachers: dict[str, Teacher | None] = {}
         self._lock = threading.Lock()
 
-    def open(self, *, needs_redis: bool = True) -> Runtime:
+    def open(self, *, needs_redis: bool = True, migrate: bool = True) -> Runtime:
         """Bring the database up to date and start or join the embedded Redis."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        upgrade(self.database)
+        if migrate:
+            upgrade(self.database)
         if needs_redis and self._embedded is not None:
             self._embedded.open()
         return self

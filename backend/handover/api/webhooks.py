@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from handover.intake import apply_annotation, apply_tasks, delete_annotations, delete_tasks, options_for
 from handover.jobs.queue import JobKind
-from handover.jobs.trigger import trigger_retrains
+from handover.jobs.trigger import lookahead_is_low, trigger_retrains
 from handover.labelstudio.protocol import WebhookRequest
 from handover.runtime import Runtime
 from handover.serving import update_config
@@ -65,8 +65,12 @@ def _annotated(
         changed += apply_annotation(session, project, task, annotation)
     needs_look = any(a.parent_prediction is not None for a in annotations)
     is_gold = any(row.split == "gold" for row in rows.values())
-    kinds = [JobKind.RETRAIN, JobKind.PREFETCH]
-    return f"{changed} changed", [*kinds, JobKind.RECONCILE] if needs_look and is_gold else kinds
+    kinds = [JobKind.RETRAIN]
+    if lookahead_is_low(session, project, runtime.settings):
+        kinds.append(JobKind.PREFETCH)
+    if needs_look and is_gold:
+        kinds.append(JobKind.RECONCILE)
+    return f"{changed} changed", kinds
 
 
 def _annotations_deleted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import ipaddress
 import logging
 import os
@@ -53,11 +54,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _preload() -> None:
+    """Import what jobs need before the worker forks for each of them, so that not every job pays for it."""
+    for name in ("handover.jobs.work", "handover.teacher.tasks", "handover.student.spacy_run", "spacy_llm.util"):
+        importlib.import_module(name)
+
+
 def work(settings: Settings, *, processes: int = 1, burst: bool = False) -> None:
     """Run one worker in this process, or a pool of them, until told to stop (`burst`: until the queue is empty)."""
-    # Imported before the worker forks, so that not every job pays for importing spaCy.
-    import handover.jobs.work  # noqa: F401, PLC0415
-
+    _preload()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     runtime = Runtime(settings).open()
     try:

@@ -32,7 +32,7 @@ class EmbeddedRedis:
     """Use with `open` and `close`; `url` is what `redis.Redis.from_url` takes."""
 
     def __init__(self, data_dir: Path) -> None:
-        self.folder = data_dir / "redis"
+        self.folder = data_dir.resolve() / "redis"
         self.socket = _socket_path(self.folder)
         self.url = f"unix://{self.socket}"
         self._users: int | None = None
@@ -73,7 +73,9 @@ class EmbeddedRedis:
             *("--dir", str(self.folder), "--dbfilename", "handover.rdb", "--appendonly", "yes"),
             *("--daemonize", "yes", "--logfile", str(self.folder / "redis.log")),
         ]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, close_fds=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise UnavailableError(f"The embedded Redis did not start: {(done.stdout + done.stderr).strip()[-500:]}")
         deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():
             if time.monotonic() > deadline:
@@ -91,10 +93,10 @@ class EmbeddedRedis:
 
 
 def _socket_path(folder: Path) -> Path:
-    path = folder.resolve() / "redis.sock"
+    path = folder / "redis.sock"
     if len(str(path).encode()) <= MAX_SOCKET_PATH:
         return path
-    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"handover-{os.getuid()}-{name}" / "redis.sock"
 
 

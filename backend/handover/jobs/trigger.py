@@ -1,4 +1,4 @@
-"""When a retrain is due: enough annotations changed since the last one."""
+"""When a job is due: a retrain when enough annotations changed, a prefetch when the lookahead runs low."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from handover.jobs.queue import JobKind
 from handover.runtime import Runtime
 from handover.settings import Settings
 from handover.store.annotations import changed_since, count_finished
-from handover.store.models import AspectRow
+from handover.store.models import AspectRow, ProjectRow
 from handover.store.projects import aspects_of
+from handover.store.tasks import count_open_by_push
 
 
 def changes_needed(finished: int, settings: Settings) -> int:
@@ -30,6 +31,12 @@ def is_due(session: Session, aspect: AspectRow, settings: Settings) -> bool:
         return False
     changed = changed_since(session, aspect.project_id, aspect.attempted_revision)
     return changed >= changes_needed(finished - changed, settings)
+
+
+def lookahead_is_low(session: Session, project: ProjectRow, settings: Settings) -> bool:
+    """Whether less than half of the tasks that the teacher should be ahead of the annotators are answered."""
+    answered, waiting = count_open_by_push(session, project.id, project.live_version)
+    return waiting > 0 and answered < settings.prefetch / 2
 
 
 def trigger_retrains(runtime: Runtime, project_id: int, *, force: bool = False) -> list[str]:

@@ -49,7 +49,7 @@ def reconcile(project_id: int, full: bool = False) -> Report:
 
 @contextmanager
 def _job() -> Iterator[tuple[Runtime, Progress]]:
-    runtime = Runtime(Settings()).open(needs_redis=True)
+    runtime = Runtime(Settings()).open(migrate=False)  # the worker migrated when it started
     job = get_current_job()
     job_id = job.id if job is not None else ""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from handover.store.models import JobRow, utcnow
@@ -71,9 +71,13 @@ def active_jobs(session: Session) -> Sequence[JobRow]:
     return session.scalars(select(JobRow).where(JobRow.status.in_(ACTIVE)).order_by(JobRow.enqueued_at)).all()
 
 
-def recent_jobs(session: Session, *, limit: int = 20) -> Sequence[JobRow]:
-    """The newest jobs first."""
-    return session.scalars(select(JobRow).order_by(JobRow.enqueued_at.desc()).limit(limit)).all()
+def recent_jobs(session: Session, *, per_kind: int = 10) -> Sequence[JobRow]:
+    """The newest jobs of each kind and all that wait or run, newest first."""
+    rank = func.row_number().over(partition_by=JobRow.kind, order_by=JobRow.enqueued_at.desc())
+    ranked = select(JobRow.id, rank.label("rank")).subquery()
+    newest = select(ranked.c.id).where(ranked.c.rank <= per_kind)
+    query = select(JobRow).where(JobRow.id.in_(newest) | JobRow.status.in_(ACTIVE))
+    return session.scalars(query.order_by(JobRow.enqueued_at.desc())).all()
 
 
 def last_job(session: Session, kind: str, subject_id: int) -> JobRow | None:

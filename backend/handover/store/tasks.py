@@ -43,6 +43,17 @@ def open_tasks(
     return session.scalars(query.order_by(TaskRow.ls_id).limit(limit)).all()
 
 
+def count_open_by_push(session: Session, project_id: int, version: str) -> tuple[int, int]:
+    """How many open tasks that are not gold hold a prediction of this version in Label Studio, and how many not."""
+    query = (
+        select(TaskRow.pushed_version == version, func.count())
+        .where(TaskRow.project_id == project_id, ~TaskRow.deleted, TaskRow.split != Split.GOLD.value, ~is_finished())
+        .group_by(TaskRow.pushed_version == version)
+    )
+    numbers = {bool(pushed): number for pushed, number in session.execute(query)}
+    return numbers.get(True, 0), numbers.get(False, 0)
+
+
 def count_by_split(session: Session, project_id: int) -> dict[str, int]:
     """How many tasks each split has."""
     query = (
