@@ -78,13 +78,11 @@ def _what_label_studio_shows(url: str, token: str, ls_id: int) -> tuple[str, int
 
 def _show(say: Callable[[str], None], row: Mapping[str, Any]) -> None:
     say(f"\n{row['title']}")
-    say(
-        f"  tasks done      {row['done']} of {row['tasks']} ({row['blind']} blind, {row['untouched']} accepted untouched)"
-    )
+    how = f"{row['blind']} blind, {row['untouched']} accepted untouched"
+    say(f"  tasks done      {row['done']} of {row['tasks']} ({how})")
     if row["teacher"] is not None:
-        say(
-            f"  on {row['gold']} gold tasks  teacher {row['teacher']:.3f}, student {row['student']:.3f} ({row['metric']})"
-        )
+        scores = f"teacher {row['teacher']:.3f}, student {row['student']:.3f} ({row['metric']})"
+        say(f"  gold            {row['gold']} tasks: {scores}")
         low, high = row["interval"] or (float("nan"), float("nan"))
         say(f"  difference      between {low:+.3f} and {high:+.3f}")
     say(f"  decision        {row['decision'] or 'none'}: {row['reason']}")

@@ -78,9 +78,8 @@ def serve(
         settings = given.model_copy(update=changes)
         if not settings.has_credentials:
             _say("No secrets are set (HANDOVER_BASIC_AUTH_*, HANDOVER_WEBHOOK_SECRET): only this machine may connect.")
-        _say(
-            f"Handover {__version__} on http://{settings.host}:{settings.port}. Next: `handover worker`, `handover connect`."
-        )
+        where = f"http://{settings.host}:{settings.port}"
+        _say(f"Handover {__version__} on {where}. Next: `handover worker`, `handover connect`.")
         run(settings)
 
 

@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     )
     min_gold: int = Field(30, ge=10, le=100_000, description="Fewest gold tasks the gate looks at.")
     alpha: float = Field(
-        0.05, gt=0, lt=0.5, description="Chance of a wrong handover, over all looks of the gate at one teacher together."
+        0.05, gt=0, lt=0.5, description="Chance of a wrong handover, over all looks of the gate at one teacher."
     )
     margin: float = Field(
         0.0,

@@ -96,7 +96,8 @@ def _predict(
         served.append(_timed(lambda: http.post("/predict", json=body).raise_for_status()))
         ratios.append(served[-1] / piped[-1])
     print(f"/predict on {len(texts)} tasks with a student, {ROUNDS} pairs in turn:")
-    print(f"  /predict median {1000 * statistics.median(served):.1f} ms, nlp.pipe {1000 * statistics.median(piped):.1f} ms")
+    medians = [1000 * statistics.median(values) for values in (served, piped)]
+    print(f"  /predict median {medians[0]:.1f} ms, nlp.pipe {medians[1]:.1f} ms")
     print(f"  ratio median {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f})")
 
 

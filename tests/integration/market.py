@@ -81,7 +81,13 @@ class Market:
 
 @contextmanager
 def market(
-    folder: Path, label_studio: LabelStudio, token: str, *, number: int = 160, connect: tuple[str, ...] = (), **settings: str
+    folder: Path,
+    label_studio: LabelStudio,
+    token: str,
+    *,
+    number: int = 160,
+    connect: tuple[str, ...] = (),
+    **settings: str,
 ) -> Iterator[Market]:
     """Start a backend whose LLM answers Offer to everything, and connect a project with `number` tasks."""
     gold = sides(number)

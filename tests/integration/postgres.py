@@ -23,7 +23,7 @@ def postgres_server() -> Iterator[str]:
     if not binaries:
         pytest.fail("PostgreSQL is not installed: apt-get install postgresql.")
     # initdb refuses to run as root, and its user must be able to reach the folder.
-    folder = Path(tempfile.mkdtemp(prefix="handover-postgres-", dir="/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="handover-postgres-", dir="/tmp"))
     as_user = _as_unprivileged(folder)
     port = free_port()
     try:

@@ -169,7 +169,7 @@ def test_gold_annotated_from_a_foreign_prediction_is_voided(api: httpx.Client, s
 
 
 def test_config_change_with_other_labels_goes_back_to_the_teacher(api: httpx.Client, sides: Market) -> None:
-    config = CONFIG.replace('<Choice value="Offer" hotkey="2"/>', '<Choice value="Offer" hotkey="2"/><Choice value="None"/>')
+    config = CONFIG.replace("</Choices>", '<Choice value="None"/></Choices>')
     assert api.patch(f"/api/projects/{sides.ls_id}/", json={"label_config": config}).status_code == 200
     wait_until(lambda: "-teacher-" in sides.status()["live_version"], timeout=90, backend=sides.backend)
     assert sides.aspect()["labels"] == ["Bid", "Offer", "None"]

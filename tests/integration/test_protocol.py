@@ -54,7 +54,8 @@ def http(backend: Backend) -> Iterator[httpx.Client]:
 
 
 def predict_body(*texts: Any, project: str = "5.1700000000") -> dict[str, Any]:
-    tasks = [{"id": 100 + i, "data": data if isinstance(data, dict) else {"text": data}} for i, data in enumerate(texts)]
+    data = [value if isinstance(value, dict) else {"text": value} for value in texts]
+    tasks = [{"id": number, "data": value} for number, value in enumerate(data, start=100)]
     return {"tasks": tasks, "project": project, "label_config": CONFIG, "params": {"context": None}}
 
 

@@ -60,7 +60,8 @@ def test_postgres_connections_recover_after_they_were_cut(database: Database) ->
         session.execute(text("SELECT 1"))
     other = Database(database.url)
     with other.write() as session:
-        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename='handover'"
+        others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = 'handover'"
+        cut = f"SELECT pg_terminate_backend(pid) {others}"
         session.execute(text(cut))
     other.close()
     with database.read() as session:

@@ -74,9 +74,9 @@ def project(database: Database) -> ProjectRow:
 
 def tasks(number: int, *, start: int = 1) -> list[TaskIn]:
     """Tasks with texts that are no near-duplicates."""
-    words = ["copper", "zinc", "diesel", "wheat", "sugar", "methanol", "urea", "cotton", "coffee", "nickel", "naphtha", "corn"]
+    words = "copper zinc diesel wheat sugar methanol urea cotton coffee nickel naphtha corn".split()
     return [
-        TaskIn(id=i, data={"text": f"{words[i % 12]} {words[i * 7 % 12]} offered number {i * 7919} at {i * 104729}"})
+        TaskIn(id=i, data={"text": f"{words[i % 12]} {words[i * 7 % 12]} offered {i * 7919} at {i * 104729}"})
         for i in range(start, start + number)
     ]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import func, select
-from tests.unit.conftest import CHOICE_CONFIG, ENTITY_CONFIG, chosen, tasks
 
 from handover.intake import (
     adopt_project,
@@ -22,6 +21,7 @@ from handover.store.database import Database
 from handover.store.models import AnnotationHistoryRow, AnnotationRow, ProjectRow, TaskRow
 from handover.store.projects import aspects_of
 from handover.store.tasks import count_by_split
+from tests.unit.conftest import CHOICE_CONFIG, ENTITY_CONFIG, chosen, tasks
 
 
 def set_asides(session, project) -> list[tuple[str, str, int]]:

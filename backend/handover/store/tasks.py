@@ -111,7 +111,7 @@ def groups_by_text(session: Session, text_keys: Sequence[str]) -> dict[str, str]
         query = (
             select(TaskRow.text_key, TaskRow.group_key).where(TaskRow.text_key.in_(part)).order_by(TaskRow.id.desc())
         )
-        found.update({key: group for key, group in session.execute(query)})
+        found.update((key, group) for key, group in session.execute(query))
     return found
 
 
