@@ -72,6 +72,11 @@ def prepare(aspect: Aspect, examples: TrainingSet) -> Prepared:
     _check(aspect, usable_train, usable_dev)
     kept, moved = _fill_dev(usable_train, usable_dev)
     prepared = TrainingSet(train=kept, dev=canonical((*usable_dev, *moved)), silver=usable_silver)
+    if not prepared.dev:
+        raise TrainingError(
+            f"Aspect {aspect.name!r} has no dev examples, and none of its {len(kept)} train examples can be spared, "
+            "because each has an answer of its own. Annotate more tasks that are not gold."
+        )
     before, after = (sum(map(len, (s.train, s.dev, s.silver))) for s in (examples, prepared))
     return Prepared(examples=prepared, unusable=before - after, moved_to_dev=len(moved))
 
