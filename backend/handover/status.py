@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from handover.domain import Server
+from handover.domain import Outcome, Server
 from handover.examples import load_examples
 from handover.settings import Settings
 from handover.store import annotations as annotation_store
@@ -21,7 +21,11 @@ from handover.store.tasks import count_by_split, count_finished_tasks
 
 @dataclass(frozen=True)
 class AspectStatus:
-    """Where one aspect stands. Scores are None before the first look at the gold."""
+    """Where one aspect stands.
+
+    Scores are None before the first look at the gold; `reason` belongs to the newest decision, `promotion` to
+    the newest one that promoted a student.
+    """
 
     name: str
     kind: str
@@ -45,6 +49,7 @@ class AspectStatus:
     interval: tuple[float, float] | None
     decision: str
     reason: str
+    promotion: str
 
 
 @dataclass(frozen=True)
@@ -97,8 +102,9 @@ def _project(session: Session, settings: Settings, project: ProjectRow) -> Proje
 def _aspect(session: Session, settings: Settings, row: AspectRow) -> AspectStatus:
     examples = load_examples(session, row, max_text_chars=settings.max_text_chars)
     evaluation = last_evaluation(session, row.id)
-    decisions = decisions_of(session, row.id, limit=1)
+    decisions = decisions_of(session, row.id)
     decision = decisions[0] if decisions else None
+    promotions = [d.reason for d in decisions if d.outcome == Outcome.PROMOTE.value]
     interval = (decision.details["low"], decision.details["high"]) if decision and "low" in decision.details else None
     return AspectStatus(
         name=row.name,
@@ -117,6 +123,7 @@ def _aspect(session: Session, settings: Settings, row: AspectRow) -> AspectStatu
         answers=count_by_status(session, row.id, row.live_version),
         decision=decision.outcome if decision else "",
         reason=decision.reason if decision else "No look at the gold yet.",
+        promotion=promotions[0] if promotions else "",
         interval=interval,
         **_scores(session, evaluation),
     )

@@ -75,7 +75,7 @@ def open_a_task_with_suggestion(page: Page, sides: Market) -> tuple[str, str | N
 def read_task(page: Page) -> tuple[str, str | None]:
     """The text on the screen and the choice that is ticked."""
     expect(page.locator(SUBMIT)).to_be_enabled(timeout=60_000)
-    text = page.locator(".lsf-richtext__line, .htx-richtext").first.inner_text().strip()
+    text = page.locator("[class*=richtext__container]").first.inner_text().strip()
     ticked = [name for name in ("Bid", "Offer") if page.locator(f'input[name="{name}"]').is_checked()]
     return text, ticked[0] if ticked else None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 
 from handover.status import AspectStatus, ProjectStatus, Status
 
@@ -14,11 +13,10 @@ def show_status(console: Console, status: Status) -> None:
         console.print("No project is connected yet. Next: `handover connect --config FILE.xml --data FILE.jsonl`.")
     for project in status.projects:
         _show_project(console, project)
-    failed = [job for job in status.jobs if job["status"] in ("failed", "lost")]
-    running = [job for job in status.jobs if job["status"] in ("queued", "started")]
+    running = [f"{job['kind']} {job['status']}" for job in status.jobs if job["status"] in ("queued", "started")]
     if running:
-        console.print("Jobs: " + ", ".join(f"{job['kind']} {job['status']}" for job in running))
-    for job in failed[:5]:
+        console.print("Jobs: " + ", ".join(running))
+    for job in [job for job in status.jobs if job["status"] in ("failed", "lost")][:5]:
         console.print(f"Job {job['id']} {job['status']}: {job['error']}", markup=False, style="yellow")
 
 
@@ -26,35 +24,30 @@ def _show_project(console: Console, project: ProjectStatus) -> None:
     total = sum(project.tasks.values())
     console.print(f"[bold]Project {project.ls_id} “{project.title}”[/bold]: {project.finished} of {total} tasks done")
     console.print(f"  Label Studio shows {project.live_version}", markup=False)
-    table = Table(box=None, padding=(0, 2), show_edge=False)
-    for column in ("aspect", "served by", "train", "dev", "gold", "teacher", "student", "on"):
-        table.add_column(column)
     for aspect in project.aspects:
-        table.add_row(*_cells(aspect))
-    console.print(table)
-    for aspect in project.aspects:
-        console.print(f"  {aspect.name}: {aspect.reason}", markup=False)
+        for line in _lines(aspect):
+            console.print(f"  {line}", markup=False)
     for aside in project.set_aside:
         verb = "repaired" if aside["repaired"] else "set aside"
-        console.print(
-            f"  {verb}: {aside['count']} x {aside['subject']} {aside['name']}: {aside['reason']}",
-            markup=False,
-        )
+        subject = f"{aside['subject']} {aside['name']}".strip()
+        console.print(f"  {verb}: {aside['count']} x {subject}: {aside['reason']}", markup=False)
 
 
-def _cells(aspect: AspectStatus) -> tuple[str, ...]:
-    gold = f"{aspect.gold}" + (f" ({aspect.voided} voided)" if aspect.voided else "")
-    return (
-        f"{aspect.name} ({aspect.kind})",
-        aspect.server,
-        str(aspect.train),
-        str(aspect.dev),
-        gold,
-        _number(aspect.teacher_score),
-        _number(aspect.student_score),
-        f"{aspect.scored_on} gold, {aspect.metric}" if aspect.metric else "-",
-    )
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _lines(aspect: AspectStatus) -> list[str]:
+    lines = [
+        f"{aspect.name} ({aspect.kind}), served by the {aspect.server}: "
+        f"{aspect.train} train, {aspect.dev} dev, {aspect.gold} gold tasks annotated"
+    ]
+    missing = {"gold not blind": aspect.voided, "without majority": aspect.ties, "unusable": aspect.unusable}
+    if any(missing.values()):
+        lines.append("  not counted: " + ", ".join(f"{number} {why}" for why, number in missing.items() if number))
+    unshown = {status: number for status, number in aspect.answers.items() if status != "ok"}
+    if unshown:
+        lines.append("  answers not shown: " + ", ".join(f"{number} {why}" for why, number in unshown.items()))
+    if aspect.teacher_score is not None and aspect.student_score is not None:
+        scores = f"teacher {aspect.teacher_score:.3f}, student {aspect.student_score:.3f}"
+        lines.append(f"  {aspect.metric} on {aspect.scored_on} gold tasks: {scores} ({aspect.student})")
+    lines.append(f"  {aspect.reason}")
+    if aspect.promotion not in ("", aspect.reason):
+        lines.append(f"  handed over: {aspect.promotion}")
+    return lines

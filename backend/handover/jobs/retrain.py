@@ -174,12 +174,14 @@ def _against_champion(
     new = _dev_value(runtime, snapshot, student)
     behind = look.decision.student_score < look.decision.teacher_score
     wins = student.id != champion.id and new >= old and not behind
-    verb = "replaces" if wins else "does not replace"
-    reason = (
-        f"Candidate {student.version} {verb} champion {champion.version}: {new:.3f} against {old:.3f} on "
-        f"{len(snapshot.examples.dev)} dev tasks; on {look.decision.n} gold tasks it has "
-        f"{look.decision.student_score:.3f}, the teacher {look.decision.teacher_score:.3f}."
-    )
+    gold = f"on {look.decision.n} gold tasks it has {look.decision.student_score:.3f}, the teacher "
+    gold += f"{look.decision.teacher_score:.3f}."
+    if student.id == champion.id:
+        reason = f"Champion {champion.version} stays: {gold}"
+    else:
+        verb = "replaces" if wins else "does not replace"
+        scores = f"{new:.3f} against {old:.3f} on {len(snapshot.examples.dev)} dev tasks"
+        reason = f"Candidate {student.version} {verb} champion {champion.version}: {scores}; {gold}"
     outcome = Outcome.PROMOTE if wins else Outcome.KEEP
     return replace(look, decision=replace(look.decision, outcome=outcome, reason=reason, alpha=0.0), promotes=wins)
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import httpx
 from label_studio_sdk import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from handover.errors import LabelStudioError
 from handover.labelstudio.protocol import AnnotationIn, TaskIn
@@ -19,6 +19,7 @@ from handover.labelstudio.protocol import AnnotationIn, TaskIn
 Result = TypeVar("Result")
 
 PAGE_SIZE = 500
+_TIME = TypeAdapter(datetime)
 WEBHOOK_HEADER = "X-Handover-Secret"
 
 
@@ -258,7 +259,7 @@ def _task_state(item: Any) -> TaskState:
     return TaskState(
         task=TaskIn(id=item.id, data=item.data if isinstance(item.data, dict) else {}),
         annotations=tuple(AnnotationIn.model_validate({"task": item.id, **a}) for a in plain),
-        updated_at=item.updated_at,
+        updated_at=_TIME.validate_python(item.updated_at),  # the SDK gives a string or a time, by endpoint
     )
 
 

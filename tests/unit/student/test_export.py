@@ -1,0 +1,170 @@
+"""The exported pipeline: spaCy alone loads it, it predicts the same, and holds no texts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spacy
+
+from handover.domain import Aspect, Kind
+from handover.errors import ArtifactError
+from handover.student.export import export_student
+from handover.student.model_card import model_card
+from tests.unit.student.samples import SECRET, choice, entities
+
+Pipelines = dict[Kind, tuple[Aspect, Path]]
+
+TEXTS = {
+    Kind.CHOICE: [example.text for example in choice(4, start=300)],
+    Kind.ENTITIES: [example.text for example in entities(4, start=300)],
+}
+
+META = {
+    "aspect": "Stage of the deal",
+    "kind": "choice",
+    "labels": ["Bid", "Offer"],
+    "version": "0123456789ab",
+    "dev_score": 0.9,
+    "gold_score": 0.95,
+    "metric": "cats_acc",
+    "gold": 60,
+    "teacher": "a-model",
+    "teacher_score": 0.8,
+    "n_train": 24,
+    "n_dev": 8,
+    "n_silver": 0,
+    "decision": "",
+}
+
+WITHOUT_HANDOVER = """
+import json, sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "handover":
+            raise ImportError("there is no handover here")
+sys.meta_path.insert(0, Refuse())
+import spacy
+answers = []
+for folder, texts in json.loads(sys.argv[1]):
+    docs = list(spacy.load(folder).pipe(texts))
+    answers.append([[doc.cats, [[e.start_char, e.end_char, e.label_] for e in doc.ents]] for doc in docs])
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(pipelines: Pipelines, tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Path]:
+    """One exported pipeline per kind."""
+    tmp_path = tmp_path_factory.mktemp("exported")
+    return {kind: export_student(path, tmp_path / kind.value, meta=META) for kind, (_, path) in pipelines.items()}
+
+
+def said(nlp: Any, texts: list[str]) -> list[Any]:
+    docs = nlp.pipe(texts)
+    return [[doc.cats, [[e.start_char, e.end_char, e.label_] for e in doc.ents]] for doc in docs]
+
+
+def test_export_predicts_the_same_with_spacy_alone(
+    exported: dict[Kind, Path], pipelines: Pipelines, tmp_path: Path
+) -> None:
+    work = [[str(exported[kind]), TEXTS[kind]] for kind in pipelines]
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_HANDOVER, json.dumps(work)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=env,
+        cwd=tmp_path,
+    )
+    assert run.returncode == 0, run.stderr
+    answers = json.loads(run.stdout)
+    for kind, answer in zip(pipelines, answers, strict=True):
+        assert answer == said(spacy.load(pipelines[kind][1]), TEXTS[kind])
+        assert any(cats or ents for cats, ents in answer)
+
+
+def test_export_holds_no_word_of_the_training_texts(exported: dict[Kind, Path], pipelines: Pipelines) -> None:
+    trained = pipelines[Kind.CHOICE][1] / "vocab" / "strings.json"
+    assert SECRET in trained.read_text(encoding="utf-8"), "spaCy itself does save them"
+    for folder in exported.values():
+        for file in folder.rglob("*"):
+            assert file.is_dir() or SECRET.lower().encode() not in file.read_bytes().lower(), file
+
+
+def test_export_config_names_neither_handover_nor_local_paths(exported: dict[Kind, Path], pipelines: Pipelines) -> None:
+    for kind, folder in exported.items():
+        config = (folder / "config.cfg").read_text(encoding="utf-8")
+        assert "handover" not in config
+        assert str(pipelines[kind][1].parents[1]) not in config
+        assert set(spacy.util.load_config(folder / "config.cfg")["paths"].values()) == {None}
+
+
+def test_export_meta_and_model_card_tell_where_it_comes_from(exported: dict[Kind, Path]) -> None:
+    folder = exported[Kind.CHOICE]
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    assert (meta["name"], meta["version"]) == ("stage_of_the_deal", "0.1.0+0123456789ab")
+    assert meta["performance"] == {"dev_score": 0.9, "gold_score": 0.95}
+    assert meta["handover"] == META
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for line in (
+        "# en_stage_of_the_deal 0.1.0+0123456789ab",
+        "| This pipeline on gold | 0.950 |",
+        "| Its teacher on the same gold | 0.800 |",
+        "| Train texts (annotated by people) | 24 |",
+        "| Silver texts (answered by the teacher) | 0 |",
+        "| Teacher | a-model |",
+    ):
+        assert line in card
+    assert "Decision" not in card
+
+
+def test_model_card_with_nothing_but_a_name() -> None:
+    meta = {"lang": "en", "name": "x", "version": "1", "description": "d", "spacy_version": ">=3"}
+    card = model_card(meta, ["ner"], {}, size=1_234_567)
+    assert "| Size | 1.2 MB |" in card
+    assert "doc.ents" in card
+    assert "None" not in card
+
+
+def test_export_refuses_to_overwrite(pipelines: Pipelines, tmp_path: Path) -> None:
+    _, path = pipelines[Kind.CHOICE]
+    target = tmp_path / "out"
+    export_student(path, target, meta={"aspect": "one"})
+    with pytest.raises(ArtifactError, match=r"is there already.*--force"):
+        export_student(path, target, meta={"aspect": "two"})
+    export_student(path, target, meta={"aspect": "three"}, force=True)
+    assert spacy.load(target).meta["name"] == "three"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"], "nothing is left beside it"
+
+
+def test_export_never_overwrites_what_is_no_pipeline(pipelines: Pipelines, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.txt").write_text("years of work", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="is not a spaCy pipeline, so it is not overwritten"):
+        export_student(pipelines[Kind.CHOICE][1], tmp_path / "home", meta={}, force=True)
+    assert (tmp_path / "home" / "thesis.txt").exists()
+
+
+def test_export_of_a_recipe_that_needs_handover(pipelines: Pipelines, tmp_path: Path) -> None:
+    nlp = spacy.load(pipelines[Kind.CHOICE][1])
+    config = nlp.config.copy()
+    config["initialize"]["before_init"] = {"@callbacks": "handover.Tokenizer.v1"}
+    nlp.config = config
+    nlp.to_disk(tmp_path / "student")
+    with pytest.raises(ArtifactError, match=r"uses handover\.Tokenizer\.v1"):
+        export_student(tmp_path / "student", tmp_path / "out", meta={})
+    assert not (tmp_path / "out").exists()
+
+
+def test_export_of_a_broken_student_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "student").mkdir()
+    with pytest.raises(ArtifactError, match="cannot be loaded"):
+        export_student(tmp_path / "student", tmp_path / "out", meta={})
+    assert [entry.name for entry in tmp_path.iterdir()] == ["student"]

@@ -1,0 +1,132 @@
+"""Students at work."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from handover.domain import Annotation, Aspect, Kind
+from handover.errors import ArtifactError
+from handover.labelstudio.convert import annotation_from_doc
+from handover.student.confidence import pipe_with_certainty
+from handover.student.pipeline import StudentCache, load_student, predict
+from tests.unit.student.samples import SECRET, STAGE, TERMS, choice, entities
+
+Pipelines = dict[Kind, tuple[Aspect, Path]]
+
+TEXTS = {
+    Kind.CHOICE: [example.text for example in choice(6, start=300)],
+    Kind.ENTITIES: [*(e.text for e in entities(6, start=300)), "Oslo", "", "nothing\n\n at all 😀", "9 dollars " * 40],
+}
+
+
+@pytest.mark.parametrize("kind", [Kind.CHOICE, Kind.ENTITIES])
+def test_predict_says_what_the_pipeline_says(kind: Kind, pipelines: Pipelines) -> None:
+    aspect, path = pipelines[kind]
+    nlp = load_student(path)
+    expected = [annotation_from_doc(doc, aspect) or Annotation() for doc in nlp.pipe(TEXTS[kind])]
+    answers = predict(nlp, TEXTS[kind], aspect)
+    assert [answer.annotation for answer in answers] == expected
+    assert not all(annotation.is_empty for annotation in expected)
+
+
+@pytest.mark.parametrize("kind", [Kind.CHOICE, Kind.ENTITIES])
+def test_predict_is_confident_between_0_and_1_and_not_always_the_same(kind: Kind, pipelines: Pipelines) -> None:
+    aspect, path = pipelines[kind]
+    scores = [answer.score for answer in predict(load_student(path), TEXTS[kind], aspect)]
+    assert all(score is not None and 0 <= score <= 1 for score in scores)
+    assert len(set(scores)) > 1
+
+
+def test_predict_score_of_a_choice_is_the_probability_of_its_label(pipelines: Pipelines) -> None:
+    aspect, path = pipelines[Kind.CHOICE]
+    nlp = load_student(path)
+    (answer,) = predict(nlp, TEXTS[Kind.CHOICE][:1], aspect)
+    assert answer.score == pytest.approx(nlp(TEXTS[Kind.CHOICE][0]).cats[answer.annotation.cats[0]])
+
+
+def test_predict_leaves_no_text_in_the_pipeline(pipelines: Pipelines) -> None:
+    for kind in (Kind.CHOICE, Kind.ENTITIES):
+        aspect, path = pipelines[kind]
+        nlp = load_student(path)
+        before = len(nlp.vocab.strings)
+        predict(nlp, [f"unheard-of Qwxyz{i} words" for i in range(20)], aspect)
+        assert "Qwxyz7" not in nlp.vocab.strings
+        assert len(nlp.vocab.strings) == before
+
+
+def test_pipe_with_certainty_has_one_probability_per_token(pipelines: Pipelines) -> None:
+    _, path = pipelines[Kind.ENTITIES]
+    nlp = load_student(path)
+    nlp.batch_size = 3  # several batches
+    for doc, certainty in pipe_with_certainty(nlp, TEXTS[Kind.ENTITIES]):
+        assert certainty.shape == (len(doc),)
+        assert ((certainty > 0) & (certainty <= 1)).all()
+    assert nlp.pipe_names == ["ner"], "the recognizer is switched on again"
+
+
+def test_load_student_of_a_folder_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="cannot be loaded"):
+        load_student(tmp_path)
+
+
+class Store:
+    """Gives out folders and counts how often."""
+
+    def __init__(self, folders: dict[str, Path]) -> None:
+        self.folders = folders
+        self.fetched: list[str] = []
+
+    def fetch(self, version: str) -> Path:
+        self.fetched.append(version)
+        if version not in self.folders:
+            raise ArtifactError(f"no {version}")
+        return self.folders[version]
+
+
+@pytest.fixture
+def store(pipelines: Pipelines) -> Store:
+    return Store({"c1": pipelines[Kind.CHOICE][1], "e1": pipelines[Kind.ENTITIES][1]})
+
+
+def test_student_cache_answers_with_the_version(store: Store) -> None:
+    cache = StudentCache(store)  # type: ignore[arg-type]
+    (prediction,) = cache.predict("c1", TEXTS[Kind.CHOICE][:1], STAGE)
+    assert prediction.version == "c1"
+    assert prediction.annotation.cats[0] in STAGE.label_names
+    assert prediction.score is not None
+
+
+def test_student_cache_loads_once_for_many_threads(store: Store) -> None:
+    cache = StudentCache(store)  # type: ignore[arg-type]
+    texts = TEXTS[Kind.ENTITIES] * 3
+    found: list[object] = []
+
+    def work() -> None:
+        found.append(cache.predict("e1", texts, TERMS))
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert store.fetched == ["e1"]
+    assert len(found) == 6
+    assert all(predictions == found[0] for predictions in found)
+
+
+def test_student_cache_keeps_the_last_used(store: Store) -> None:
+    cache = StudentCache(store, max_loaded=1)  # type: ignore[arg-type]
+    for version, aspect in (("c1", STAGE), ("c1", STAGE), ("e1", TERMS), ("c1", STAGE)):
+        cache.predict(version, ["a text"], aspect)
+    assert store.fetched == ["c1", "e1", "c1"]
+
+
+def test_student_cache_tries_again_after_a_failure(store: Store, pipelines: Pipelines) -> None:
+    cache = StudentCache(store)  # type: ignore[arg-type]
+    with pytest.raises(ArtifactError, match="no late"):
+        cache.predict("late", ["a text"], STAGE)
+    store.folders["late"] = pipelines[Kind.CHOICE][1]
+    assert cache.predict("late", [f"{SECRET} sells"], STAGE)[0].version == "late"
