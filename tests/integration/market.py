@@ -10,6 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
+from handover.settings import Settings
+from handover.status import read_status
+from handover.store.database import Database
+from handover.store.models import AnnotationHistoryRow, AnnotationRow
 from scripts.stack import Backend, LabelStudio, stopping
 from tests.anthropic_stub import AnthropicStub, anthropic_stub
 
@@ -58,12 +64,32 @@ class Market:
     ls_id: int
     gold: dict[str, str]
 
+    def read(self) -> dict[str, Any]:
+        """What `handover status --json` says, without the seconds that starting a command takes."""
+        settings = Settings(data_dir=Path(self.backend.env["HANDOVER_DATA_DIR"]))
+        database = Database(settings.store_url)
+        with database.read() as session:
+            status = read_status(session, settings).to_json()
+        database.close()
+        return status
+
     def status(self) -> dict[str, Any]:
-        """What `handover status` says of the project."""
-        done = self.backend.run("status", "--json")
-        assert done.returncode == 0, done.stdout + done.stderr
-        projects = json.loads(done.stdout)["projects"]
-        return dict(next(project for project in projects if project["ls_id"] == self.ls_id))
+        """What it says of the project."""
+        return dict(next(project for project in self.read()["projects"] if project["ls_id"] == self.ls_id))
+
+    def history(self, ls_annotation_id: int) -> list[str]:
+        """What happened to an annotation, oldest first."""
+        database = Database(Settings(data_dir=Path(self.backend.env["HANDOVER_DATA_DIR"])).store_url)
+        with database.read() as session:
+            query = (
+                select(AnnotationHistoryRow.action)
+                .join(AnnotationRow, AnnotationRow.id == AnnotationHistoryRow.annotation_id)
+                .where(AnnotationRow.ls_id == ls_annotation_id)
+                .order_by(AnnotationHistoryRow.id)
+            )
+            actions = list(session.scalars(query))
+        database.close()
+        return actions
 
     def aspect(self) -> dict[str, Any]:
         """What it says of the aspect."""
@@ -71,7 +97,7 @@ class Market:
 
     def jobs(self, kind: str = "") -> list[dict[str, Any]]:
         """The jobs, newest first."""
-        jobs = json.loads(self.backend.run("status", "--json").stdout)["jobs"]
+        jobs = self.read()["jobs"]
         return [job for job in jobs if not kind or job["kind"] == kind]
 
     def is_idle(self) -> bool:
@@ -101,5 +127,5 @@ def market(
             files = ["--config", str(folder / "side.xml"), "--data", str(folder / "tasks.jsonl")]
             done = backend.run("connect", "--token-stdin", "--title", "Sides", *files, *connect, stdin=token + "\n")
             assert done.returncode == 0, done.stdout + done.stderr
-            projects = json.loads(backend.run("status", "--json").stdout)["projects"]
-            yield Market(backend, stub, max(p["ls_id"] for p in projects), gold)
+            status = json.loads(backend.run("status", "--json").stdout)
+            yield Market(backend, stub, max(p["ls_id"] for p in status["projects"]), gold)

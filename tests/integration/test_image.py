@@ -137,7 +137,9 @@ def test_exported_pipeline_needs_only_spacy_and_predicts_the_same(
     folder = tmp_path_factory.mktemp("plain")
     run([uv(), "venv", "--quiet", str(folder / "venv")], cwd=folder)
     python = str(folder / "venv" / "bin" / "python")
-    spacy = next(line for line in (ROOT / "requirements/handover.lock").read_text().splitlines() if line.startswith("spacy=="))
+    spacy = next(
+        line for line in (ROOT / "requirements/handover.lock").read_text().splitlines() if line.startswith("spacy==")
+    )
     run([uv(), "pip", "install", "--quiet", "--python", python, spacy], cwd=folder)
     code = (
         "import sys, json, spacy\n"

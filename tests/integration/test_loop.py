@@ -93,16 +93,17 @@ def test_events_each_have_their_effect(api: httpx.Client, sides: Market) -> None
     assert api.delete(f"/api/annotations/{third['id']}/").status_code == 204
     assert api.delete(f"/api/annotations/{other['id']}/").status_code == 204
 
-    changed = sides.aspect()["changed"]
     answer = api.patch(f"/api/annotations/{annotation['id']}/", json={"result": regions("side", "Offer", text)})
     assert answer.status_code == 200
-    assert sides.aspect()["changed"] == changed + (right != "Offer")
+    assert sides.history(annotation["id"]) == ["created", "updated"]
 
     skipped = api.patch(f"/api/annotations/{annotation['id']}/", json={"was_cancelled": True})
     assert skipped.status_code == 200
     assert sum(sides.aspect()[split] for split in usable) == sum(before["aspects"][0][split] for split in usable)
     assert api.delete(f"/api/annotations/{annotation['id']}/").status_code == 204
     assert sides.status()["finished"] == before["finished"]
+    assert sides.history(annotation["id"]) == ["created", "updated", "updated", "deleted"]
+    assert sides.history(third["id"]) == ["created", "deleted"]
 
 
 def test_events_of_tasks_are_followed(api: httpx.Client, sides: Market) -> None:
@@ -172,6 +173,6 @@ def test_config_change_with_other_labels_goes_back_to_the_teacher(api: httpx.Cli
     config = CONFIG.replace("</Choices>", '<Choice value="None"/></Choices>')
     assert api.patch(f"/api/projects/{sides.ls_id}/", json={"label_config": config}).status_code == 200
     wait_until(lambda: "-teacher-" in sides.status()["live_version"], timeout=90, backend=sides.backend)
-    assert sides.aspect()["labels"] == ["Bid", "Offer", "None"]
+    assert sides.aspect()["labels"] == ("Bid", "Offer", "None")
     version = sides.status()["live_version"]
     assert api.get(f"/api/projects/{sides.ls_id}/").json()["model_version"] == version

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,10 +81,8 @@ def train_student(
         misaligned["train_and_silver"] = spacy_run.write_docs(nlp, aspect, mixed, data / "train+silver.spacy")
     spacy_run.write_labels(aspect, data / "labels.json")
     candidates, details = _train_all(aspect, usable, options, workdir, on_progress or (lambda info: None))
-    # Order decides between equals: max keeps the first, and candidates without silver come first.
-    number = max(range(len(candidates)), key=lambda i: candidates[i].dev_score)
-    best = candidates[number]
-    report = _report(usable, candidates, details[number]) | {
+    best = choose(candidates)
+    report = _report(usable, candidates, details[candidates.index(best)]) | {
         "misaligned": misaligned,
         "unusable": prepared.unusable,
         "moved_to_dev": prepared.moved_to_dev,
@@ -97,6 +95,11 @@ def train_student(
         misaligned=misaligned["train"] + misaligned["dev"],
         report=report,
     )
+
+
+def choose(candidates: Sequence[Candidate]) -> Candidate:
+    """The best on dev; of equals one without silver, and the recipe that comes first."""
+    return max(sorted(candidates, key=lambda c: c.used_silver), key=lambda c: c.dev_score)
 
 
 def _train_all(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import spacy
+from spacy.language import Language
 
 from handover.domain import Aspect, Kind
 from handover.errors import ArtifactError
@@ -71,7 +73,7 @@ def said(nlp: Any, texts: list[str]) -> list[Any]:
 
 
 def test_export_predicts_the_same_with_spacy_alone(
-    exported: dict[Kind, Path], pipelines: Pipelines, tmp_path: Path
+    exported: dict[Kind, Path], pipelines: Pipelines, loaded: dict[Kind, Language], tmp_path: Path
 ) -> None:
     work = [[str(exported[kind]), TEXTS[kind]] for kind in pipelines]
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
@@ -86,7 +88,7 @@ def test_export_predicts_the_same_with_spacy_alone(
     assert run.returncode == 0, run.stderr
     answers = json.loads(run.stdout)
     for kind, answer in zip(pipelines, answers, strict=True):
-        assert answer == said(spacy.load(pipelines[kind][1]), TEXTS[kind])
+        assert answer == said(loaded[kind], TEXTS[kind])
         assert any(cats or ents for cats, ents in answer)
 
 
@@ -133,14 +135,18 @@ def test_model_card_with_nothing_but_a_name() -> None:
     assert "None" not in card
 
 
-def test_export_refuses_to_overwrite(pipelines: Pipelines, tmp_path: Path) -> None:
+def test_export_overwrites_a_pipeline_only_when_forced(pipelines: Pipelines, tmp_path: Path) -> None:
     _, path = pipelines[Kind.CHOICE]
     target = tmp_path / "out"
-    export_student(path, target, meta={"aspect": "one"})
+    target.mkdir()
+    for name in ("meta.json", "config.cfg", "left-over"):
+        (target / name).write_text("old", encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"is there already.*--force"):
-        export_student(path, target, meta={"aspect": "two"})
-    export_student(path, target, meta={"aspect": "three"}, force=True)
-    assert spacy.load(target).meta["name"] == "three"
+        export_student(path, target, meta={"aspect": "new"})
+    assert (target / "meta.json").read_text(encoding="utf-8") == "old"
+    export_student(path, target, meta={"aspect": "new"}, force=True)
+    assert json.loads((target / "meta.json").read_text(encoding="utf-8"))["name"] == "new"
+    assert not (target / "left-over").exists()
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"], "nothing is left beside it"
 
 
@@ -153,11 +159,10 @@ def test_export_never_overwrites_what_is_no_pipeline(pipelines: Pipelines, tmp_p
 
 
 def test_export_of_a_recipe_that_needs_handover(pipelines: Pipelines, tmp_path: Path) -> None:
-    nlp = spacy.load(pipelines[Kind.CHOICE][1])
-    config = nlp.config.copy()
+    shutil.copytree(pipelines[Kind.CHOICE][1], tmp_path / "student")
+    config = spacy.util.load_config(tmp_path / "student" / "config.cfg")
     config["initialize"]["before_init"] = {"@callbacks": "handover.Tokenizer.v1"}
-    nlp.config = config
-    nlp.to_disk(tmp_path / "student")
+    config.to_disk(tmp_path / "student" / "config.cfg")
     with pytest.raises(ArtifactError, match=r"uses handover\.Tokenizer\.v1"):
         export_student(tmp_path / "student", tmp_path / "out", meta={})
     assert not (tmp_path / "out").exists()

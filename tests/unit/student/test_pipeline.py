@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from spacy.language import Language
 
 from handover.domain import Annotation, Aspect, Kind
 from handover.errors import ArtifactError
@@ -15,6 +16,7 @@ from handover.student.pipeline import StudentCache, load_student, predict
 from tests.unit.student.samples import SECRET, STAGE, TERMS, choice, entities
 
 Pipelines = dict[Kind, tuple[Aspect, Path]]
+Loaded = dict[Kind, Language]
 
 TEXTS = {
     Kind.CHOICE: [example.text for example in choice(6, start=300)],
@@ -23,9 +25,8 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("kind", [Kind.CHOICE, Kind.ENTITIES])
-def test_predict_says_what_the_pipeline_says(kind: Kind, pipelines: Pipelines) -> None:
-    aspect, path = pipelines[kind]
-    nlp = load_student(path)
+def test_predict_says_what_the_pipeline_says(kind: Kind, pipelines: Pipelines, loaded: Loaded) -> None:
+    aspect, nlp = pipelines[kind][0], loaded[kind]
     expected = [annotation_from_doc(doc, aspect) or Annotation() for doc in nlp.pipe(TEXTS[kind])]
     answers = predict(nlp, TEXTS[kind], aspect)
     assert [answer.annotation for answer in answers] == expected
@@ -33,35 +34,34 @@ def test_predict_says_what_the_pipeline_says(kind: Kind, pipelines: Pipelines) -
 
 
 @pytest.mark.parametrize("kind", [Kind.CHOICE, Kind.ENTITIES])
-def test_predict_is_confident_between_0_and_1_and_not_always_the_same(kind: Kind, pipelines: Pipelines) -> None:
-    aspect, path = pipelines[kind]
-    scores = [answer.score for answer in predict(load_student(path), TEXTS[kind], aspect)]
+def test_predict_scores_differ_between_0_and_1(kind: Kind, pipelines: Pipelines, loaded: Loaded) -> None:
+    aspect = pipelines[kind][0]
+    scores = [answer.score for answer in predict(loaded[kind], TEXTS[kind], aspect)]
     assert all(score is not None and 0 <= score <= 1 for score in scores)
     assert len(set(scores)) > 1
 
 
-def test_predict_score_of_a_choice_is_the_probability_of_its_label(pipelines: Pipelines) -> None:
-    aspect, path = pipelines[Kind.CHOICE]
-    nlp = load_student(path)
-    (answer,) = predict(nlp, TEXTS[Kind.CHOICE][:1], aspect)
+def test_predict_score_of_a_choice_is_the_probability_of_its_label(loaded: Loaded) -> None:
+    nlp = loaded[Kind.CHOICE]
+    (answer,) = predict(nlp, TEXTS[Kind.CHOICE][:1], STAGE)
     assert answer.score == pytest.approx(nlp(TEXTS[Kind.CHOICE][0]).cats[answer.annotation.cats[0]])
 
 
-def test_predict_leaves_no_text_in_the_pipeline(pipelines: Pipelines) -> None:
-    for kind in (Kind.CHOICE, Kind.ENTITIES):
-        aspect, path = pipelines[kind]
-        nlp = load_student(path)
-        before = len(nlp.vocab.strings)
-        predict(nlp, [f"unheard-of Qwxyz{i} words" for i in range(20)], aspect)
-        assert "Qwxyz7" not in nlp.vocab.strings
-        assert len(nlp.vocab.strings) == before
+@pytest.mark.parametrize("kind", [Kind.CHOICE, Kind.ENTITIES])
+def test_predict_leaves_no_text_in_the_pipeline(kind: Kind, pipelines: Pipelines, loaded: Loaded) -> None:
+    nlp = loaded[kind]
+    before = len(nlp.vocab.strings)
+    predict(nlp, [f"unheard-of Qwxyz{i} words" for i in range(20)], pipelines[kind][0])
+    assert "Qwxyz7" not in nlp.vocab.strings
+    assert len(nlp.vocab.strings) == before
 
 
-def test_pipe_with_certainty_has_one_probability_per_token(pipelines: Pipelines) -> None:
-    _, path = pipelines[Kind.ENTITIES]
-    nlp = load_student(path)
-    nlp.batch_size = 3  # several batches
-    for doc, certainty in pipe_with_certainty(nlp, TEXTS[Kind.ENTITIES]):
+def test_pipe_with_certainty_has_one_probability_per_token(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    nlp = loaded[Kind.ENTITIES]
+    monkeypatch.setattr(nlp, "batch_size", 3)  # several batches
+    found = list(pipe_with_certainty(nlp, TEXTS[Kind.ENTITIES]))
+    assert [doc.text for doc, _ in found] == TEXTS[Kind.ENTITIES]
+    for doc, certainty in found:
         assert certainty.shape == (len(doc),)
         assert ((certainty > 0) & (certainty <= 1)).all()
     assert nlp.pipe_names == ["ner"], "the recognizer is switched on again"
@@ -87,7 +87,10 @@ class Store:
 
 
 @pytest.fixture
-def store(pipelines: Pipelines) -> Store:
+def store(pipelines: Pipelines, loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Two students that load at once."""
+    by_path = {path: loaded[kind] for kind, (_, path) in pipelines.items()}
+    monkeypatch.setattr("handover.student.pipeline.load_student", by_path.__getitem__)
     return Store({"c1": pipelines[Kind.CHOICE][1], "e1": pipelines[Kind.ENTITIES][1]})
 
 
