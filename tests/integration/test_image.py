@@ -6,7 +6,6 @@ Then the pipeline that `handover export` writes is loaded where only spaCy is in
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -137,9 +136,8 @@ def test_exported_pipeline_needs_only_spacy_and_predicts_the_same(
     folder = tmp_path_factory.mktemp("plain")
     run([uv(), "venv", "--quiet", str(folder / "venv")], cwd=folder)
     python = str(folder / "venv" / "bin" / "python")
-    spacy = next(
-        line for line in (ROOT / "requirements/handover.lock").read_text().splitlines() if line.startswith("spacy==")
-    )
+    lock = (ROOT / "requirements" / "handover.lock").read_text()
+    spacy = next(line for line in lock.splitlines() if line.startswith("spacy=="))
     run([uv(), "pip", "install", "--quiet", "--python", python, spacy], cwd=folder)
     code = (
         "import sys, json, spacy\n"
@@ -172,4 +170,4 @@ def test_export_refuses_to_overwrite(trained: Market, tmp_path: Path) -> None:
     assert again.returncode == 1
     assert "--force" in again.stderr
     assert trained.backend.run(*arguments, "--force").returncode == 0
-    assert os.listdir(tmp_path) == ["side"]
+    assert [path.name for path in tmp_path.iterdir()] == ["side"]

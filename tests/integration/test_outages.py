@@ -84,9 +84,8 @@ def test_outage_of_redis_answers_503_at_once_and_loses_nothing(api: httpx.Client
         assert sides.status()["finished"] == before + 1, "the annotation itself needs no Redis"
     finally:
         os.kill(redis.pid, signal.SIGCONT)
-    status, _, body = timed_post(
-        f"{sides.backend.url}/webhook", {"action": "TASKS_CREATED", "project": {"id": sides.ls_id}}
-    )
+    event = {"action": "TASKS_CREATED", "project": {"id": sides.ls_id}}
+    status, _, body = timed_post(f"{sides.backend.url}/webhook", event)
     assert status == 200, "it recovers without a restart"
     wait_until(sides.is_idle, backend=sides.backend)
 

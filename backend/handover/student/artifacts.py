@@ -81,6 +81,7 @@ class ArtifactStore:
         """The manifest of a stored version. Raises ArtifactError when there is none."""
         _check_version(version)
         with self._reaching(f"Student {version} cannot be read"):
+            self._fs.invalidate_cache()  # another machine may have written since the last look
             if not self._fs.exists(self._path(version, MANIFEST)):
                 raise ArtifactError(f"There is no student {version} at {self.url}. Train it again.")
             return parse(self._fs.cat_file(self._path(version, MANIFEST)), version)
@@ -89,6 +90,7 @@ class ArtifactStore:
         """Whether the version was saved completely. Says nothing about damage: that is `verify`."""
         _check_version(version)
         with self._reaching(f"Student {version} cannot be looked up"):
+            self._fs.invalidate_cache()
             return bool(self._fs.exists(self._path(version, MANIFEST)))
 
     def delete(self, version: str) -> None:

@@ -25,20 +25,27 @@ def export_student(nlp_path: Path, target: Path, *, meta: Mapping[str, Any], for
     `spacy.load(target)` works where only spaCy is installed, and predicts the same. `meta` holds JSON values:
     aspect, kind, labels, version, dev_score, gold scores, teacher … What is not known may be missing.
 
-    Raises ArtifactError when `target` is there already (with `force`: when it is not a spaCy pipeline), when
-    the student cannot be loaded, or when its config needs Handover.
+    Raises ArtifactError when `target` is there already (with `force`: when it is not a spaCy pipeline) or cannot
+    be written, when the student cannot be loaded, or when its config needs Handover.
     """
     _check_target(target, force=force)
     nlp = load_student(nlp_path)
     _clean_config(nlp)
     _set_meta(nlp, meta)
-    with appearing(target) as scratch:
-        nlp.to_disk(scratch)
-        _prune_strings(nlp, scratch)
-        size = sum(file.stat().st_size for file in scratch.rglob("*") if file.is_file())
-        (scratch / "README.md").write_text(model_card(nlp.meta, nlp.pipe_names, meta, size=size), encoding="utf-8")
-        load_student(scratch)
+    try:
+        with appearing(target.resolve()) as scratch:
+            _write(nlp, scratch, meta)
+    except OSError as error:
+        raise ArtifactError(f"The pipeline cannot be written to {target}: {error}.") from error
     return target
+
+
+def _write(nlp: Language, folder: Path, meta: Mapping[str, Any]) -> None:
+    nlp.to_disk(folder)
+    _prune_strings(nlp, folder)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    (folder / "README.md").write_text(model_card(nlp.meta, nlp.pipe_names, meta, size=size), encoding="utf-8")
+    load_student(folder)
 
 
 def _check_target(target: Path, *, force: bool) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from handover.domain import Kind
 from handover.errors import ConfigError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 _DEFAULTS = {
     Kind.CHOICE: ("choice-cnn", "choice-bow"),
@@ -39,5 +43,5 @@ def available_recipes() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".cfg") for name in names if name.endswith(".cfg")))
 
 
-def _folder() -> resources.abc.Traversable:
+def _folder() -> Traversable:
     return resources.files("handover.student") / "recipes"

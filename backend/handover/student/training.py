@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,22 +65,11 @@ def train_student(
     The same examples, options and spaCy give the same student on the same machine. Raises TrainingError when
     the examples are too few or one-sided, ConfigError for an unknown recipe or language.
     """
-    from handover.student import spacy_run  # noqa: PLC0415 - heavy
-
     prepared = prepare(aspect, examples)
     usable = prepared.examples
-    data = workdir / "data"
-    data.mkdir(parents=True)
-    nlp = spacy_run.blank_pipeline(options.language)
-    misaligned = {
-        "train": spacy_run.write_docs(nlp, aspect, usable.train, data / "train.spacy"),
-        "dev": spacy_run.write_docs(nlp, aspect, usable.dev, data / "dev.spacy"),
-    }
-    if usable.silver:
-        mixed = (*usable.train, *usable.silver)
-        misaligned["train_and_silver"] = spacy_run.write_docs(nlp, aspect, mixed, data / "train+silver.spacy")
-    spacy_run.write_labels(aspect, data / "labels.json")
-    candidates, details = _train_all(aspect, usable, options, workdir, on_progress or (lambda info: None))
+    misaligned = _write_data(aspect, usable, options.language, folder=workdir / "data")
+    listen = on_progress or (lambda info: None)
+    candidates, details = _train_all(aspect, usable, options=options, workdir=workdir, on_progress=listen)
     best = choose(candidates)
     report = _report(usable, candidates, details[candidates.index(best)]) | {
         "misaligned": misaligned,
@@ -102,49 +91,58 @@ def choose(candidates: Sequence[Candidate]) -> Candidate:
     return max(sorted(candidates, key=lambda c: c.used_silver), key=lambda c: c.dev_score)
 
 
+def _write_data(aspect: Aspect, examples: TrainingSet, language: str, *, folder: Path) -> dict[str, int]:
+    """Write what the trainings read; returns the number of misaligned spans by part."""
+    from handover.student import spacy_run  # noqa: PLC0415 - heavy
+
+    folder.mkdir(parents=True)
+    nlp = spacy_run.blank_pipeline(language)
+    spacy_run.write_labels(aspect, folder / "labels.json")
+    parts = {"train": examples.train, "dev": examples.dev}
+    if examples.silver:
+        parts["train+silver"] = (*examples.train, *examples.silver)
+    return {name: spacy_run.write_docs(nlp, aspect, part, folder / f"{name}.spacy") for name, part in parts.items()}
+
+
 def _train_all(
-    aspect: Aspect, examples: TrainingSet, options: TrainOptions, workdir: Path, on_progress: Progress
+    aspect: Aspect, examples: TrainingSet, *, options: TrainOptions, workdir: Path, on_progress: Progress
 ) -> tuple[list[Candidate], list[Scores]]:
     names = recipe_names(aspect.kind, options.recipes)
     runs = [(name, silver) for silver in ((False, True) if examples.silver else (False,)) for name in names]
     candidates, details = [], []
     for number, (name, silver) in enumerate(runs, start=1):
         told = {"recipe": name, "silver": silver, "candidate": number, "candidates": len(runs)}
-        candidate, scores = _train_one(aspect, examples, options, workdir, told, on_progress)
-        candidates.append(candidate)
+        candidate = _train_one(name, silver, told=told, options=options, workdir=workdir, on_progress=on_progress)
+        scores = dev_scores(aspect, examples.dev, candidate.path)
+        candidates.append(replace(candidate, dev_score=scores.value))
         details.append(scores)
     return candidates, details
 
 
 def _train_one(
-    aspect: Aspect,
-    examples: TrainingSet,
-    options: TrainOptions,
-    workdir: Path,
-    told: dict[str, Any],
-    on_progress: Progress,
-) -> tuple[Candidate, Scores]:
+    name: str, silver: bool, *, told: dict[str, Any], options: TrainOptions, workdir: Path, on_progress: Progress
+) -> Candidate:
+    """A trained candidate without its dev score."""
     from handover.student import spacy_run  # noqa: PLC0415 - heavy
 
-    suffix = "+silver" if told["silver"] else ""
-    steps = [0]
+    suffix = "+silver" if silver else ""
+    steps = 0
 
     def listen(info: dict[str, Any]) -> None:
-        steps[0] = info["step"]
+        nonlocal steps
+        steps = info["step"]
         on_progress(told | {"max_steps": options.max_steps} | info)
 
     started = time.monotonic()
     path = spacy_run.run_recipe(
-        told["recipe"],
-        folder=workdir / (told["recipe"] + suffix),
+        name,
+        folder=workdir / (name + suffix),
         train_path=workdir / "data" / f"train{suffix}.spacy",
         options=options,
         on_progress=listen,
     )
     seconds = round(time.monotonic() - started, 2)
-    scores = dev_scores(aspect, examples.dev, path)
-    candidate = Candidate(told["recipe"], told["silver"], scores.value, seconds=seconds, steps=steps[0], path=path)
-    return candidate, scores
+    return Candidate(name, silver, dev_score=0.0, seconds=seconds, steps=steps, path=path)
 
 
 def dev_scores(aspect: Aspect, dev: tuple[LabelledText, ...], path: Path) -> Scores:
