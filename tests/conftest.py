@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from scripts.stack import LabelStudio, stopping
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +19,17 @@ def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
             monkeypatch.delenv(name)
     monkeypatch.setenv("HANDOVER_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)  # no .env file of the checkout
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudio]:
+    """A Label Studio with one user, started once for all integration and end-to-end tests."""
+    server = LabelStudio(tmp_path_factory.mktemp("label-studio"))
+    with stopping(server):
+        yield server.start()
+
+
+@pytest.fixture(scope="session")
+def token(label_studio: LabelStudio) -> str:
+    """That user's Personal Access Token."""
+    return label_studio.token()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from scripts.stack import EMAIL, PASSWORD, LabelStudio, stopping
+from scripts.stack import EMAIL, PASSWORD, LabelStudio
 
 HERE = Path(__file__).parent
 CHROMIUM_FLAGS = [
@@ -29,20 +29,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.e2e)
-
-
-@pytest.fixture(scope="session")
-def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudio]:
-    """A Label Studio with one user."""
-    server = LabelStudio(tmp_path_factory.mktemp("label-studio"))
-    with stopping(server):
-        yield server.start()
-
-
-@pytest.fixture(scope="session")
-def token(label_studio: LabelStudio) -> str:
-    """That user's Personal Access Token."""
-    return label_studio.token()
 
 
 @pytest.fixture(scope="session")

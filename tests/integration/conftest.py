@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scripts.stack import LabelStudio, stopping
+from scripts.stack import LabelStudio
 
 HERE = Path(__file__).parent
 
@@ -18,20 +18,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.integration)
-
-
-@pytest.fixture(scope="session")
-def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudio]:
-    """A Label Studio with one user."""
-    server = LabelStudio(tmp_path_factory.mktemp("label-studio"))
-    with stopping(server):
-        yield server.start()
-
-
-@pytest.fixture(scope="session")
-def token(label_studio: LabelStudio) -> str:
-    """That user's Personal Access Token."""
-    return label_studio.token()
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.mkdir()
     run([uv(), "venv", "--quiet", str(venv)], cwd=folder)
     text = (ROOT / "backend" / "Dockerfile").read_text()
-    first_stage = text.split("\nFROM ")[0]
+    first_stage = text.split("\nFROM ")[1]
     for line in first_stage.splitlines():
         words = line.split()
         if words[:1] == ["COPY"]:

@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 import httpx
-from label_studio_sdk import LabelStudio
 from label_studio_sdk.core.api_error import ApiError
 from pydantic import TypeAdapter, ValidationError
 
@@ -65,6 +64,8 @@ class LabelStudioClient:
     """A thin layer over `label_studio_sdk.LabelStudio`, which takes Personal Access Tokens and legacy tokens."""
 
     def __init__(self, url: str, api_key: str, *, timeout: float = 60.0) -> None:
+        from label_studio_sdk import LabelStudio  # noqa: PLC0415 - imports pandas: seconds, which most commands save
+
         self.url = url.rstrip("/")
         self._sdk = LabelStudio(base_url=self.url, api_key=api_key, timeout=timeout)
 

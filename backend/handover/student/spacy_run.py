@@ -17,7 +17,7 @@ from spacy.language import Language
 from spacy.pipeline._parser_internals.ner import BiluoPushDown
 from spacy.tokens import DocBin
 from spacy.training.initialize import init_nlp
-from spacy.training.loop import DIR_MODEL_BEST, train
+from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST, train
 from spacy.util import load_config_from_str
 from thinc.api import Config
 
@@ -54,8 +54,12 @@ def write_labels(aspect: Aspect, path: Path) -> None:
     path.write_text(json.dumps(labels, ensure_ascii=False), encoding="utf-8")
 
 
-def run_recipe(name: str, *, folder: Path, train_path: Path, options: TrainOptions, on_progress: Listener) -> Path:
-    """Train a recipe on `train_path`, with dev.spacy and labels.json beside it; returns the best model's folder.
+def run_recipe(
+    name: str, *, folder: Path, train_path: Path, options: TrainOptions, on_progress: Listener
+) -> tuple[Path, Path]:
+    """Train a recipe on `train_path`, with dev.spacy and labels.json beside it.
+
+    Returns the folders of the model that spaCy found best on dev, and of the last one.
 
     The config is kept in `folder`: `spacy train config.cfg` does the same again. Raises TrainingError when
     spaCy gives up, and whatever `on_progress` raises: that is how a training is stopped.
@@ -73,7 +77,7 @@ def run_recipe(name: str, *, folder: Path, train_path: Path, options: TrainOptio
     config = load_config_from_str(recipe_text(name), overrides=overrides)
     config.to_disk(folder / "config.cfg")
     _train(name, config, folder, on_progress)
-    return folder / DIR_MODEL_BEST
+    return folder / DIR_MODEL_BEST, folder / DIR_MODEL_LAST
 
 
 def _train(name: str, config: Config, folder: Path, on_progress: Listener) -> None:

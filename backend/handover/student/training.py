@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -112,20 +113,22 @@ def _train_all(
     candidates, details = [], []
     for number, (name, silver) in enumerate(runs, start=1):
         told = {"recipe": name, "silver": silver, "candidate": number, "candidates": len(runs)}
-        candidate = _train_one(name, silver, told=told, options=options, workdir=workdir, on_progress=on_progress)
-        scores = dev_scores(aspect, examples.dev, candidate.path)
-        candidates.append(replace(candidate, dev_score=scores.value))
+        started = time.monotonic()
+        best, last, steps = _train_one(told, options=options, workdir=workdir, on_progress=on_progress)
+        path, scores = pick_checkpoint(best, last, evaluate=lambda path: dev_scores(aspect, examples.dev, path))
+        seconds = round(time.monotonic() - started, 2)
+        candidates.append(Candidate(name, silver, scores.value, seconds=seconds, steps=steps, path=path))
         details.append(scores)
     return candidates, details
 
 
 def _train_one(
-    name: str, silver: bool, *, told: dict[str, Any], options: TrainOptions, workdir: Path, on_progress: Progress
-) -> Candidate:
-    """A trained candidate without its dev score."""
+    told: dict[str, Any], *, options: TrainOptions, workdir: Path, on_progress: Progress
+) -> tuple[Path, Path, int]:
+    """The best model, the last one, and the number of steps."""
     from handover.student import spacy_run  # noqa: PLC0415 - heavy
 
-    suffix = "+silver" if silver else ""
+    suffix = "+silver" if told["silver"] else ""
     steps = 0
 
     def listen(info: dict[str, Any]) -> None:
@@ -133,16 +136,28 @@ def _train_one(
         steps = info["step"]
         on_progress(told | {"max_steps": options.max_steps} | info)
 
-    started = time.monotonic()
-    path = spacy_run.run_recipe(
-        name,
-        folder=workdir / (name + suffix),
+    best, last = spacy_run.run_recipe(
+        told["recipe"],
+        folder=workdir / (told["recipe"] + suffix),
         train_path=workdir / "data" / f"train{suffix}.spacy",
         options=options,
         on_progress=listen,
     )
-    seconds = round(time.monotonic() - started, 2)
-    return Candidate(name, silver, dev_score=0.0, seconds=seconds, steps=steps, path=path)
+    return best, last, steps
+
+
+def pick_checkpoint(best: Path, last: Path, *, evaluate: Callable[[Path], Scores]) -> tuple[Path, Scores]:
+    """The last model, unless the best on dev is better by more than one standard error.
+
+    On a few dozen dev texts the best step is mostly luck, and these small networks still gain after it: with
+    15 dev texts the last model was better by up to 8 points of F (one-standard-error rule: Breiman et al.,
+    Classification and Regression Trees, 1984).
+    """
+    of_best, of_last = evaluate(best), evaluate(last)
+    # One success and one failure more, so that a perfect score on little data is not taken for certain.
+    rate = (of_best.value * of_best.n + 1) / (of_best.n + 2)
+    error = math.sqrt(rate * (1 - rate) / (of_best.n + 2))
+    return (last, of_last) if of_last.value >= of_best.value - error else (best, of_best)
 
 
 def dev_scores(aspect: Aspect, dev: tuple[LabelledText, ...], path: Path) -> Scores:
@@ -152,7 +167,7 @@ def dev_scores(aspect: Aspect, dev: tuple[LabelledText, ...], path: Path) -> Sco
 
 
 def _report(examples: TrainingSet, candidates: list[Candidate], best: Scores) -> dict[str, Any]:
-    rows = [{k: v for k, v in asdict(c).items() if k != "path"} | {"size": folder_size(c.path)} for c in candidates]
+    rows = [_row(c) for c in candidates]
     return {
         "metric": best.metric,
         "n_train": len(examples.train),
@@ -161,6 +176,12 @@ def _report(examples: TrainingSet, candidates: list[Candidate], best: Scores) ->
         "candidates": rows,
         "dev": best.details,
     }
+
+
+def _row(candidate: Candidate) -> dict[str, Any]:
+    row = asdict(candidate)
+    path = row.pop("path")
+    return row | {"checkpoint": path.name, "size": folder_size(path)}
 
 
 def folder_size(path: Path) -> int:

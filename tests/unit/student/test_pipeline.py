@@ -19,7 +19,7 @@ Pipelines = dict[Kind, tuple[Aspect, Path]]
 Loaded = dict[Kind, Language]
 
 TEXTS = {
-    Kind.CHOICE: [example.text for example in choice(6, start=300)],
+    Kind.CHOICE: [*(e.text for e in choice(6, start=300)), "", " \n", "😀"],
     Kind.ENTITIES: [*(e.text for e in entities(6, start=300)), "Oslo", "", "nothing\n\n at all 😀", "9 dollars " * 40],
 }
 

@@ -17,11 +17,20 @@ from spacy.util import load_config_from_str
 
 from handover.domain import Annotation, Kind, Span
 from handover.errors import ConfigError, TrainingError
+from handover.evaluation.scores import Scores
 from handover.student import spacy_run
 from handover.student.pipeline import load_student, predict
 from handover.student.progress import make_progress_logger, report_to
 from handover.student.recipes import available_recipes, recipe_text
-from handover.student.training import Candidate, TrainedStudent, TrainingSet, TrainOptions, choose, train_student
+from handover.student.training import (
+    Candidate,
+    TrainedStudent,
+    TrainingSet,
+    TrainOptions,
+    choose,
+    pick_checkpoint,
+    train_student,
+)
 from tests.unit.student.samples import SECRET, STAGE, TERMS, choice, entities
 
 QUICK = TrainOptions(max_steps=20, recipes=("choice-bow",))
@@ -57,6 +66,7 @@ def test_train_student_report_is_json_about_its_candidates(choice_student: Train
     assert row["recipe"] == choice_student.recipe == "choice-cnn"
     assert row["dev_score"] == choice_student.dev_score
     assert row["steps"] == 20
+    assert row["checkpoint"] == choice_student.path.name
     assert row["seconds"] > 0
     assert 100_000 < row["size"] < 6_000_000
     assert SECRET not in json.dumps(report)
@@ -103,6 +113,27 @@ def test_choose_prefers_no_silver_and_the_first_recipe_among_equals(
     for order in (candidates, candidates[2:] + candidates[:2]):
         chosen = choose(order)
         assert (chosen.recipe, chosen.used_silver) == best
+
+
+@pytest.mark.parametrize(
+    ("best", "last", "n", "picked"),
+    [
+        (0.8, 0.8, 15, "last"),
+        (0.8, 0.75, 15, "last"),
+        (0.8, 0.6, 15, "best"),
+        (0.8, 0.75, 500, "best"),
+        (0.8, 0.79, 500, "last"),
+        (1.0, 14 / 15, 15, "best"),
+        (0.0, 0.0, 15, "last"),
+    ],
+)
+def test_pick_checkpoint_takes_the_last_within_a_standard_error(best: float, last: float, n: int, picked: str) -> None:
+    values = {"best": best, "last": last}
+    path, scores = pick_checkpoint(
+        Path("best"), Path("last"), evaluate=lambda path: Scores(metric="ents_f", value=values[path.name], n=n)
+    )
+    assert path.name == picked
+    assert scores.value == values[picked]
 
 
 @dataclass(frozen=True)
