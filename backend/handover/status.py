@@ -24,7 +24,7 @@ class AspectStatus:
     """Where one aspect stands.
 
     Scores are None before the first look at the gold; `reason` belongs to the newest decision, `promotion` to
-    the newest one that promoted a student.
+    the newest one that handed over from teacher to student.
     """
 
     name: str
@@ -104,7 +104,8 @@ def _aspect(session: Session, settings: Settings, row: AspectRow) -> AspectStatu
     evaluation = last_evaluation(session, row.id)
     decisions = decisions_of(session, row.id)
     decision = decisions[0] if decisions else None
-    promotions = [d.reason for d in decisions if d.outcome == Outcome.PROMOTE.value]
+    # Only looks at the gold spend of alpha; a student that replaces another is no handover.
+    promotions = [d.reason for d in decisions if d.outcome == Outcome.PROMOTE.value and d.alpha > 0]
     interval = (decision.details["low"], decision.details["high"]) if decision and "low" in decision.details else None
     return AspectStatus(
         name=row.name,
