@@ -25,6 +25,8 @@ from handover.teacher.teacher import Teacher
 
 TOKEN = "label_studio_api_key"  # noqa: S105 - the name under which the token is kept, not the token
 MAX_LOADED_STUDENTS = 8
+MIGRATION_PATIENCE = 60.0
+"""Seconds to wait for another process that migrates the database."""
 
 
 class Runtime:
@@ -42,7 +44,7 @@ class Runtime:
         """Bring the database up to date and start or join the embedded Redis."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         if migrate:
-            upgrade(self.database)
+            self._migrate()
         if needs_redis and self._embedded is not None:
             self._embedded.open()
         return self
@@ -52,6 +54,14 @@ class Runtime:
         if self._embedded is not None:
             self._embedded.close()
         self.database.close()
+
+    def _migrate(self) -> None:
+        # Another process may be migrating: that is worth waiting for, whatever the patience otherwise.
+        database = Database(self.settings.store_url, patience=MIGRATION_PATIENCE)
+        try:
+            upgrade(database)
+        finally:
+            database.close()
 
     @property
     def redis_url(self) -> str:

@@ -23,6 +23,7 @@ def run(engine: Engine) -> None:
             connection=connection,
             target_metadata=Base.metadata,
             render_as_batch=True,
+            transactional_ddl=True,  # SQLite can, as long as we say BEGIN ourselves
             compare_type=True,
             render_item=_render_item,
         )
