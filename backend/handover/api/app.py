@@ -14,6 +14,7 @@ from handover.api.label_studio import router as label_studio_router
 from handover.api.limits import BodyLimit
 from handover.api.security import Guard
 from handover.api.ticker import Ticker
+from handover.preload import preload
 from handover.runtime import Runtime
 from handover.settings import Settings
 
@@ -29,6 +30,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        preload()
         runtime = Runtime(settings, patience=PATIENCE).open()
         app.state.runtime = runtime
         ticker = Ticker(runtime)

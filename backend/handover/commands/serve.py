@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import ipaddress
 import logging
 import os
@@ -15,6 +14,7 @@ from rq.worker_pool import WorkerPool
 from handover.api.app import create_app
 from handover.errors import ConfigError
 from handover.jobs.queue import QUEUE_NAMES, connect_redis
+from handover.preload import preload
 from handover.runtime import Runtime
 from handover.settings import Settings
 
@@ -54,15 +54,9 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _preload() -> None:
-    """Import what jobs need before the worker forks for each of them, so that not every job pays for it."""
-    for name in ("handover.jobs.work", "handover.teacher.tasks", "handover.student.spacy_run", "spacy_llm.util"):
-        importlib.import_module(name)
-
-
 def work(settings: Settings, *, processes: int = 1, burst: bool = False) -> None:
     """Run one worker in this process, or a pool of them, until told to stop (`burst`: until the queue is empty)."""
-    _preload()
+    preload()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     runtime = Runtime(settings).open()
     try:
