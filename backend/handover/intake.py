@@ -6,6 +6,7 @@ Webhooks and `reconcile` both end here, so that it makes no difference how a cha
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,16 +83,39 @@ def apply_config(session: Session, project: ProjectRow, label_config: str) -> bo
     return changed
 
 
-def apply_tasks(session: Session, project: ProjectRow, tasks: Sequence[TaskIn], options: Options) -> dict[int, TaskRow]:
-    """Store new tasks and changed data; returns the rows by Label Studio's task id."""
+def fingerprint_tasks(
+    tasks: Sequence[TaskIn], aspects: Sequence[Aspect], *, max_text_chars: int
+) -> dict[int, Fingerprint]:
+    """What decides the splits of tasks, by task id. Takes a while for many: call it outside of a transaction."""
+    texts = [_split_text(task.data, aspects)[:max_text_chars] for task in tasks]
+    return {task.id: found for task, found in zip(tasks, fingerprints(texts), strict=True)}
+
+
+def apply_tasks(
+    session: Session,
+    project: ProjectRow,
+    tasks: Sequence[TaskIn],
+    options: Options,
+    *,
+    prints: Mapping[int, Fingerprint] | None = None,
+    revive: bool = True,
+) -> dict[int, TaskRow]:
+    """Store new tasks and changed data; returns the rows by Label Studio's task id.
+
+    `revive` says whether the caller knows that the tasks exist; an event that comes late does not.
+    """
     known = task_store.tasks_by_ls_id(session, project.id, [task.id for task in tasks])
     aspects = [aspect_of(row) for row in aspects_of(session, project.id)]
-    fresh = [task for task in tasks if task.id not in known]
-    _add_tasks(session, project, list({task.id: task for task in fresh}.values()), aspects, options)
+    fresh = list({task.id: task for task in tasks if task.id not in known}.values())
+    if fresh:
+        missing = [task for task in fresh if prints is None or task.id not in prints]
+        made = fingerprint_tasks(missing, aspects, max_text_chars=options.max_text_chars)
+        _add_tasks(session, project, fresh, aspects, options, {**(prints or {}), **made})
     for task in tasks:
         row = known.get(task.id)
-        if row is not None and (row.data != task.data or row.deleted):
+        if row is not None and (row.data != task.data or (row.deleted and revive)):
             _change_task(session, project, row, task, aspects, options)
+            row.deleted = row.deleted and not revive
     if fresh:
         known.update(task_store.tasks_by_ls_id(session, project.id, [task.id for task in fresh]))
     return known
@@ -116,10 +140,15 @@ def problem_of(data: Mapping[str, Any], aspect: Aspect, *, max_text_chars: int) 
     return ""
 
 
-def apply_annotation(session: Session, project: ProjectRow, task: TaskRow, annotation: AnnotationIn) -> bool:
-    """Store a new or changed annotation. Returns False when it was known already or is older than what is known."""
+def apply_annotation(
+    session: Session, project: ProjectRow, task: TaskRow, annotation: AnnotationIn, *, revive: bool = True
+) -> bool:
+    """Store a new or changed annotation. Returns False when it was known already or is older than what is known.
+
+    `revive` says whether the caller knows that the annotation exists; an event that comes late does not.
+    """
     row = annotation_store.annotations_by_ls_id(session, project.id, [annotation.id]).get(annotation.id)
-    if row is not None and not _is_news(row, annotation):
+    if row is not None and not _is_news(row, annotation, revive=revive):
         return False
     action = "updated" if row is not None else "created"
     revision = annotation_store.next_revision(session)
@@ -154,9 +183,11 @@ def delete_tasks(session: Session, project: ProjectRow, ls_ids: Sequence[int]) -
     return len(task_ids)
 
 
-def _is_news(row: AnnotationRow, annotation: AnnotationIn) -> bool:
+def _is_news(row: AnnotationRow, annotation: AnnotationIn, *, revive: bool) -> bool:
     if annotation.updated_at < row.ls_updated_at:
         return False
+    if row.deleted and not revive:
+        return annotation.updated_at > row.ls_updated_at
     same = (
         row.result == annotation.result
         and row.was_cancelled == annotation.was_cancelled
@@ -187,43 +218,20 @@ def _check_result(session: Session, project: ProjectRow, task: TaskRow, row: Ann
         return
     for aspect in (aspect_of(a) for a in aspects_of(session, project.id)):
         reading = read_result(row.result, aspect, text_of(task.data, aspect))
-        for reason in reading.set_aside:
-            _set_aside(session, project, "annotation", aspect.name, reason, task=task, annotation=row)
-        for _ in range(reading.repaired):
-            _set_aside(
-                session,
-                project,
-                "annotation",
-                aspect.name,
-                "offsets repaired",
-                task=task,
-                annotation=row,
-                repaired=True,
-            )
+        found = Counter((reason, False) for reason in reading.set_aside)
+        found.update({("offsets repaired", True): reading.repaired} if reading.repaired else {})
+        for (reason, repaired), number in found.items():
+            subject = SetAsideRow(subject="annotation", name=aspect.name, reason=reason, repaired=repaired)
+            subject.project_id, subject.task_id, subject.annotation_id = project.id, task.id, row.id
+            subject.number = number
+            session.add(subject)
 
 
 def _set_aside(
-    session: Session,
-    project: ProjectRow,
-    subject: str,
-    name: str,
-    reason: str,
-    *,
-    task: TaskRow | None = None,
-    annotation: AnnotationRow | None = None,
-    repaired: bool = False,
+    session: Session, project: ProjectRow, subject: str, name: str, reason: str, *, task: TaskRow | None = None
 ) -> None:
-    session.add(
-        SetAsideRow(
-            project_id=project.id,
-            task_id=task.id if task else None,
-            annotation_id=annotation.id if annotation else None,
-            subject=subject,
-            name=name,
-            reason=reason,
-            repaired=repaired,
-        )
-    )
+    task_id = task.id if task is not None else None
+    session.add(SetAsideRow(project_id=project.id, task_id=task_id, subject=subject, name=name, reason=reason))
 
 
 def _add_tasks(
@@ -232,8 +240,9 @@ def _add_tasks(
     tasks: Sequence[TaskIn],
     aspects: Sequence[Aspect],
     options: Options,
+    by_id: Mapping[int, Fingerprint],
 ) -> None:
-    prints = fingerprints([_split_text(task.data, aspects) for task in tasks])
+    prints = [by_id[task.id] for task in tasks]
     groups = _group(session, prints)
     rows = []
     for task, fingerprint, group in zip(tasks, prints, groups, strict=True):
@@ -258,9 +267,8 @@ def _change_task(
     if row.data != task.data:
         # The split stays: what was held out must not become training data by an edit, nor the reverse.
         row.data, row.data_changed_at, row.pushed_version = task.data, utcnow(), ""
-        row.text_key = fingerprints([_split_text(task.data, aspects)])[0].key
+        row.text_key = fingerprint_tasks([task], aspects, max_text_chars=options.max_text_chars)[task.id].key
         forget_predictions(session, [row.id])
-    row.deleted = False
     session.execute(delete(SetAsideRow).where(SetAsideRow.task_id == row.id, SetAsideRow.annotation_id.is_(None)))
     _check_task(session, project, row, aspects, options)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 
+from handover.evaluation.split import fingerprints
+
 HEAVY = (
     "anthropic.resources.messages",
     "handover.jobs.work",
@@ -23,3 +25,4 @@ def preload() -> None:
     """Import everything a server or a worker will need."""
     for name in HEAVY:
         importlib.import_module(name)
+    fingerprints(["The first fingerprint imports its library."])

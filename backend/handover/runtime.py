@@ -49,6 +49,11 @@ class Runtime:
             self._embedded.open()
         return self
 
+    def ensure_redis(self) -> None:
+        """Start the embedded Redis again if it was killed. Raises UnavailableError."""
+        if self._embedded is not None:
+            self._embedded.ensure_running()
+
     def close(self) -> None:
         """Leave the embedded Redis and close the database."""
         if self._embedded is not None:

@@ -11,7 +11,15 @@ from sqlalchemy.orm import Session
 
 from handover.domain import Annotation, Aspect, Server, Split
 from handover.errors import ArtifactError, ConversionError, TeacherError
-from handover.intake import adopt_project, apply_config, apply_tasks, options_for, problem_of, text_of
+from handover.intake import (
+    adopt_project,
+    apply_config,
+    apply_tasks,
+    fingerprint_tasks,
+    options_for,
+    problem_of,
+    text_of,
+)
 from handover.labelstudio.client import NewPrediction
 from handover.labelstudio.convert import write_result
 from handover.labelstudio.protocol import TaskIn
@@ -25,6 +33,7 @@ from handover.versions import project_version, student_version_name, teacher_ver
 logger = logging.getLogger(__name__)
 
 UNCERTAINTY = "uncertainty"
+TASKS_PER_TRANSACTION = 100
 GOLD_SCORE = 0.0
 """Score of the empty prediction that keeps gold tasks in the queue under uncertainty sampling."""
 
@@ -92,14 +101,27 @@ def predict(runtime: Runtime, ls_project_id: int, tasks: Sequence[TaskIn]) -> li
             return [None] * len(tasks)
         served = live(session, project)
         known = tasks_by_ls_id(session, project.id, [task.id for task in tasks])
-    if any(task.id not in known or known[task.id].data != task.data for task in tasks):
-        with runtime.database.write() as session:
-            known = apply_tasks(session, project, tasks, options_for(project, runtime.settings))
+    news = [task for task in tasks if task.id not in known or known[task.id].data != task.data]
+    known.update(_learn(runtime, project, served, news))
     rows = [known[task.id] for task in tasks]
     answers = answer(runtime, project, served, rows, may_ask=True)
     predictions = [compose(project, served, row, answers) for row in rows]
     _remember(runtime, project, rows, predictions)
     return predictions
+
+
+def _learn(
+    runtime: Runtime, project: ProjectRow, served: Sequence[Served], tasks: Sequence[TaskIn]
+) -> dict[int, TaskRow]:
+    """Store tasks that are new or changed, some at a time, so that webhooks get their turn at the database."""
+    options = options_for(project, runtime.settings)
+    found: dict[int, TaskRow] = {}
+    for start in range(0, len(tasks), TASKS_PER_TRANSACTION):
+        part = tasks[start : start + TASKS_PER_TRANSACTION]
+        prints = fingerprint_tasks(part, [s.aspect for s in served], max_text_chars=options.max_text_chars)
+        with runtime.database.write() as session:
+            found.update(apply_tasks(session, project, part, options, prints=prints))
+    return found
 
 
 Answers = Mapping[tuple[int, int], Shown | None]

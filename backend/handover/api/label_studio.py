@@ -34,8 +34,8 @@ def _runtime(request: Request) -> Runtime:
 InRuntime = Annotated[Runtime, Depends(_runtime)]
 
 
-@router.get("/")
-@router.get("/health")
+@router.api_route("/", methods=["GET", "HEAD"])
+@router.api_route("/health", methods=["GET", "HEAD"])
 def health() -> dict[str, str]:
     """Label Studio asks this before every prediction, with a time-out of one second."""
     return {"status": "UP", "model_class": "Handover", "version": __version__}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from handover.errors import HandoverError
 from handover.jobs.queue import JobKind
@@ -12,11 +13,14 @@ from handover.store.projects import all_projects
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = 10.0
+TICK_SECONDS = 5.0
 
 
 class Ticker:
-    """A thread that only enqueues. Several servers may tick: of one project at most one reconcile waits."""
+    """A thread that enqueues, and looks after the embedded Redis.
+
+    Several servers may tick: of one project at most one reconcile waits.
+    """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -33,15 +37,18 @@ class Ticker:
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        full = True
+        due, full = time.monotonic(), True
         while not self._stop.is_set():
             try:
-                enqueue_reconcile(self._runtime, full=full)
-                full, wait = False, float(self._runtime.settings.reconcile_every)
+                self._runtime.ensure_redis()
+                if time.monotonic() >= due:
+                    enqueue_reconcile(self._runtime, full=full)
+                    due, full = time.monotonic() + self._runtime.settings.reconcile_every, False
             except HandoverError as error:
-                logger.warning("reconcile could not be enqueued, next try in %.0f s: %s", RETRY_SECONDS, error)
-                wait = RETRY_SECONDS
-            self._stop.wait(wait)
+                logger.warning("reconcile could not be enqueued, next try in %.0f s: %s", TICK_SECONDS, error)
+            except Exception:  # without this thread lost events would stay lost
+                logger.exception("reconcile could not be enqueued, next try in %.0f s", TICK_SECONDS)
+            self._stop.wait(TICK_SECONDS)
 
 
 def enqueue_reconcile(runtime: Runtime, *, full: bool) -> list[str]:

@@ -19,8 +19,10 @@ from handover.store.projects import project_by_ls_id
 
 logger = logging.getLogger(__name__)
 
-MAX_INLINE = 20
-"""More annotations than this in one event are left to a reconcile, so that the answer is in time."""
+MAX_INLINE = 40
+MAX_INLINE_REGIONS = 2_000
+MAX_INLINE_CHARS = 500_000
+"""Events with more annotations and tasks, regions, or characters than this are left to a reconcile."""
 
 START_TRAINING = "START_TRAINING"
 
@@ -53,16 +55,16 @@ def _annotated(
     runtime: Runtime, session: Session, project: ProjectRow, event: WebhookRequest
 ) -> tuple[str, list[JobKind]]:
     annotations, tasks = event.annotation_list, event.task_list
-    if len(annotations) > MAX_INLINE:
-        return f"{len(annotations)} annotations: left to reconcile", [JobKind.RECONCILE]
-    rows = apply_tasks(session, project, tasks, options_for(project, runtime.settings))
+    if _is_large(event):
+        return "a large event: left to reconcile", [JobKind.RECONCILE]
+    rows = apply_tasks(session, project, tasks, options_for(project, runtime.settings), revive=False)
     changed = 0
     for index, annotation in enumerate(annotations):
         ls_task_id = annotation.task or (tasks[index].id if index < len(tasks) else None)
         task = rows.get(ls_task_id) if ls_task_id is not None else None
         if task is None:
             return "an annotation came without its task: left to reconcile", [JobKind.RECONCILE]
-        changed += apply_annotation(session, project, task, annotation)
+        changed += apply_annotation(session, project, task, annotation, revive=False)
     needs_look = any(a.parent_prediction is not None for a in annotations)
     is_gold = any(row.split == "gold" for row in rows.values())
     kinds = [JobKind.RETRAIN]
@@ -71,6 +73,14 @@ def _annotated(
     if needs_look and is_gold:
         kinds.append(JobKind.RECONCILE)
     return f"{changed} changed", kinds
+
+
+def _is_large(event: WebhookRequest) -> bool:
+    """Whether applying an event would take longer than Label Studio waits."""
+    regions = sum(len(annotation.result) for annotation in event.annotation_list)
+    characters = sum(len(value) for task in event.task_list for value in task.data.values() if isinstance(value, str))
+    parts = len(event.annotation_list) + len(event.task_list)
+    return parts > MAX_INLINE or regions > MAX_INLINE_REGIONS or characters > MAX_INLINE_CHARS
 
 
 def _annotations_deleted(

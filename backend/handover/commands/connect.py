@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from handover.commands.instructions import instructions_html
+from handover.domain import Aspect
 from handover.errors import ConfigError, HandoverError
 from handover.jobs.queue import JobKind
 from handover.labelstudio.client import LabelStudioClient, ProjectInfo
@@ -54,20 +56,35 @@ def connect(runtime: Runtime, request: ConnectRequest, *, token: str, say: Say) 
     The backend has to be running, because Label Studio asks it at once.
     """
     settings = runtime.settings
+    if not token.isascii() or not token.isprintable():
+        raise ConfigError("The token holds characters that no token has. Copy it again from Account & Settings.")
     client = LabelStudioClient(settings.label_studio_url, token, timeout=settings.label_studio_timeout)
     say(f"Label Studio at {client.url}: signed in as {client.whoami()}.")
     with runtime.database.write() as session:
         runtime.secrets.put(session, TOKEN, token)
-    guidelines = request.guidelines.read_text() if request.guidelines else ""
-    info = _find_or_create(client, request, guidelines, say)
-    _check_config(info, say)
-    if request.data is not None:
-        _import(client, info, request, say)
+    # Everything is read before anything is created, so that a bad file leaves no empty project behind.
+    guidelines = read_text(request.guidelines) if request.guidelines else ""
+    known = client.project(request.project) if request.project is not None else None
+    config = known.label_config if known is not None else _config_of(request)
+    aspects = _check_config(config, say)
+    tasks = _tasks_of(request, aspects)
+    info = known or _create(client, request, config, guidelines)
+    say(f"{'Adopting' if known else 'Created'} project {info.id} “{info.title}” ({info.sampling.lower()}).")
+    if tasks:
+        say(f"Imported {client.import_tasks(info.id, tasks)} tasks.")
     project_id, version = _register(runtime, info, request, guidelines)
     _connect_backend(runtime, client, project_id, info, version, say)
     for kind in (JobKind.RECONCILE, JobKind.PREFETCH):
         runtime.queue.enqueue(kind, project_id)
     return Connected(project_id, info.id, f"{client.url}/projects/{info.id}", version)
+
+
+def read_text(path: Path) -> str:
+    """A file's text. Raises ConfigError when it cannot be read or is not UTF-8."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as UTF-8 text: {error}.") from error
 
 
 def read_tasks(path: Path, fields: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -90,26 +107,24 @@ def _records(path: Path, fields: list[str]) -> Iterable[Any]:
     if suffix == ".json":
         return _json_list(path)
     if suffix in (".csv", ".tsv"):
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return list(csv.DictReader(file, delimiter="\t" if suffix == ".tsv" else ","))
+        return csv.DictReader(io.StringIO(read_text(path)), delimiter="\t" if suffix == ".tsv" else ",")
     if suffix == ".txt":
-        return [{fields[0]: line} for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [{fields[0]: line} for line in read_text(path).splitlines() if line.strip()]
     raise ConfigError(f"{path} has the ending {suffix!r}; expected .jsonl, .json, .csv, .tsv or .txt.")
 
 
 def _json_lines(path: Path) -> Iterator[Any]:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                try:
-                    yield json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise ConfigError(f"Line {number} of {path} is not valid JSON: {error.msg}.") from error
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ConfigError(f"Line {number} of {path} is not valid JSON: {error.msg}.") from error
 
 
 def _json_list(path: Path) -> list[Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path} is not valid JSON: line {error.lineno}: {error.msg}.") from error
     if not isinstance(value, list):
@@ -117,43 +132,40 @@ def _json_list(path: Path) -> list[Any]:
     return value
 
 
-def _find_or_create(client: LabelStudioClient, request: ConnectRequest, guidelines: str, say: Say) -> ProjectInfo:
-    if request.project is not None:
-        info = client.project(request.project)
-        say(f"Adopting project {info.id} “{info.title}”.")
-        return info
+def _config_of(request: ConnectRequest) -> str:
     if request.config is None:
         raise ConfigError("Nothing to connect: give --project ID, or --config FILE.xml to create a project.")
-    config = without_declaration(request.config.read_text(encoding="utf-8"))
-    parse_label_config(config)
-    title = request.title or request.config.stem
+    return without_declaration(read_text(request.config))
+
+
+def _create(client: LabelStudioClient, request: ConnectRequest, config: str, guidelines: str) -> ProjectInfo:
+    title = request.title or (request.config.stem if request.config else "")
     sampling = "Uncertainty sampling" if request.uncertainty_sampling else DEFAULT_SAMPLING
-    info = client.create_project(title, config, instruction=instructions_html(guidelines), sampling=sampling)
-    say(f"Created project {info.id} “{info.title}” ({info.sampling.lower()}).")
-    return info
+    return client.create_project(title, config, instruction=instructions_html(guidelines), sampling=sampling)
 
 
-def _check_config(info: ProjectInfo, say: Say) -> None:
-    parsed = parse_label_config(info.label_config)
+def _check_config(config: str, say: Say) -> tuple[Aspect, ...]:
+    parsed = parse_label_config(config)
     for aside in parsed.set_aside:
         say(f"Set aside: {aside.reason}")
     if not parsed.aspects:
         raise ConfigError(
-            f"Project {info.id} has no control tag that Handover can predict. Add <Choices> or <Labels> on a <Text>."
+            "The labeling config has no control tag that Handover can predict. Add <Choices> or <Labels> on a <Text>."
         )
     for aspect in parsed.aspects:
         labels = ", ".join(aspect.label_names)
         say(f"Aspect {aspect.name!r} ({aspect.kind.value}) on field {aspect.text_field!r}: {labels}.")
+    return parsed.aspects
 
 
-def _import(client: LabelStudioClient, info: ProjectInfo, request: ConnectRequest, say: Say) -> None:
-    assert request.data is not None  # noqa: S101 - for the type checker; the caller looked
-    aspects = parse_label_config(info.label_config).aspects
+def _tasks_of(request: ConnectRequest, aspects: Sequence[Aspect]) -> list[dict[str, Any]]:
+    if request.data is None:
+        return []
     tasks = list(read_tasks(request.data, [*(a.text_field for a in aspects), *request.fields]))
     if not any(tasks):
         fields = ", ".join(sorted({a.text_field for a in aspects}))
         raise ConfigError(f"{request.data} has no record with the field {fields}, which the labeling config shows.")
-    say(f"Imported {client.import_tasks(info.id, tasks)} tasks.")
+    return tasks
 
 
 def _register(runtime: Runtime, info: ProjectInfo, request: ConnectRequest, guidelines: str) -> tuple[int, str]:

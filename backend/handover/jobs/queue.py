@@ -131,11 +131,13 @@ class JobQueue:
         )
 
     def fetch(self, job_id: str) -> Job | None:
-        """RQ's view of a job, None when Redis does not know it (any more)."""
+        """RQ's view of a job, None when Redis does not know it (any more). Raises UnavailableError."""
         try:
             return Job.fetch(job_id, connection=self.connection, serializer=JSONSerializer)
         except NoSuchJobError:
             return None
+        except redis.RedisError as error:
+            raise UnavailableError(f"Redis is not available: {type(error).__name__}.") from error
 
     def mark_lost(self) -> list[str]:
         """Close the rows of jobs that Redis lost or whose worker was killed; returns their ids.

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from itertools import islice
 
 from sqlalchemy.orm import Session
 
 from handover.errors import ConfigError
-from handover.intake import apply_annotation, apply_tasks, delete_annotations, delete_tasks, options_for
+from handover.intake import (
+    apply_annotation,
+    apply_tasks,
+    delete_annotations,
+    delete_tasks,
+    fingerprint_tasks,
+    options_for,
+)
 from handover.jobs import refresh
 from handover.jobs.queue import JobKind
 from handover.jobs.trigger import trigger_retrains
 from handover.labelstudio.client import LabelStudioClient, TaskState
 from handover.runtime import Runtime
 from handover.serving import register
-from handover.settings import Settings
 from handover.store import annotations as annotation_store
 from handover.store import tasks as task_store
-from handover.store.models import ProjectRow
-from handover.store.projects import get_project
+from handover.store.models import ProjectRow, TaskRow
+from handover.store.projects import aspect_of, aspects_of, get_project
+from handover.store.tasks import tasks_by_ls_id
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +37,7 @@ Progress = Callable[[dict[str, object]], None]
 OVERLAP = timedelta(seconds=60)
 """Changes are fetched from this long before the last run, because clocks differ and transactions take time."""
 
-BATCH = 200
+BATCH = 100
 
 
 def run(runtime: Runtime, project_id: int, progress: Progress, *, full: bool = False) -> dict[str, object]:
@@ -60,8 +67,7 @@ def _fetch(
     tasks = changed = 0
     newest = project.synced_until
     for states in _batches(client.task_states(project.ls_id, updated_after=since)):
-        with runtime.database.write() as session:
-            changed += _apply(session, project.id, states, runtime.settings)
+        changed += _apply(runtime, project, states)
         tasks += len(states)
         newest = max([state.updated_at for state in states] + ([newest] if newest else []))
         progress({"tasks": tasks, "changed": changed})
@@ -70,9 +76,23 @@ def _fetch(
     return {"tasks": tasks, "changed": changed}
 
 
-def _apply(session: Session, project_id: int, states: list[TaskState], settings: Settings) -> int:
-    project = get_project(session, project_id)
-    rows = apply_tasks(session, project, [state.task for state in states], options_for(project, settings))
+def _apply(runtime: Runtime, project: ProjectRow, states: list[TaskState]) -> int:
+    options = options_for(project, runtime.settings)
+    tasks = [state.task for state in states]
+    with runtime.database.read() as session:
+        known = tasks_by_ls_id(session, project.id, [task.id for task in tasks])
+        aspects = [aspect_of(row) for row in aspects_of(session, project.id)]
+    fresh = [task for task in tasks if task.id not in known]
+    prints = fingerprint_tasks(fresh, aspects, max_text_chars=options.max_text_chars)
+    with runtime.database.write() as session:
+        project = get_project(session, project.id)
+        rows = apply_tasks(session, project, tasks, options, prints=prints)
+        return _apply_annotations(session, project, states, rows)
+
+
+def _apply_annotations(
+    session: Session, project: ProjectRow, states: list[TaskState], rows: Mapping[int, TaskRow]
+) -> int:
     changed = 0
     for state in states:
         row = rows[state.task.id]

@@ -25,6 +25,7 @@ from handover.errors import UnavailableError
 logger = logging.getLogger(__name__)
 
 START_TIMEOUT = 10.0  # seconds
+PROBE_TIMEOUT = 2.0  # seconds
 MAX_SOCKET_PATH = 100  # a unix socket's path may have 108 bytes
 
 
@@ -47,6 +48,15 @@ class EmbeddedRedis:
             if not self._answers():
                 self._start()
 
+    def ensure_running(self) -> None:
+        """Start the server again if it was killed; one that merely hangs is left alone. Raises UnavailableError."""
+        if self._users is None or not self._is_gone():
+            return
+        with _locked(self.folder / "start.lock"):
+            if self._is_gone():
+                logger.warning("The embedded Redis is gone; starting it again")
+                self._start()
+
     def close(self) -> None:
         """Leave; the last one stops the server, which saves its data first."""
         if self._users is None:
@@ -61,6 +71,17 @@ class EmbeddedRedis:
     def _answers(self) -> bool:
         with contextlib.suppress(redis.RedisError), redis.Redis.from_url(self.url) as connection:
             return bool(connection.ping())
+        return False
+
+    def _is_gone(self) -> bool:
+        # A refused connection means that nobody listens; a time-out, that somebody does and is slow.
+        try:
+            with redis.Redis.from_url(self.url, socket_timeout=PROBE_TIMEOUT) as connection:
+                connection.ping()
+        except redis.TimeoutError:
+            return False
+        except redis.ConnectionError:
+            return True
         return False
 
     def _start(self) -> None:

@@ -26,13 +26,16 @@ class RegionFinder:
     def find(self, start: int, end: int, expected: str | None) -> tuple[int, int] | None:
         """The code point offsets of the region that `start`, `end` and its text mean, None if none fits.
 
-        Offsets that fit as they are win. Among the repairs one with exactly the expected text goes before one
-        with the text as the editor writes it, then the nearest, then the leftmost. Without an expected text
-        (Label Studio leaves it out with saveTextResult="no") the offsets are believed if they are in range.
+        Exactly the expected text goes before the text as the editor writes it; then the offsets as they are go
+        before repaired ones, the nearest of these first, then the leftmost. Without an expected text (Label
+        Studio leaves it out with saveTextResult="no") the offsets are believed if they are in range.
         """
-        if expected is None or self._fits(start, end, expected):
+        if expected is None:
             return (start, end) if self._in_range(start, end) else None
-        fitting = [found for found in self._candidates(start, end) if self._fits(*found, expected)]
+        if self._in_range(start, end) and self.text[start:end] == expected:
+            return start, end  # nearly always, and without building the tables
+        candidates = [(start, end), *self._candidates(start, end)]
+        fitting = [found for found in candidates if self._fits(*found, expected)]
         return min(fitting, key=lambda found: self._rank(found, start, end, expected), default=None)
 
     def trim(self, start: int, end: int) -> tuple[int, int]:

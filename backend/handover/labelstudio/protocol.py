@@ -5,12 +5,46 @@ Only what Handover reads is declared; everything else in a request is ignored.
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, TypeVar
+import json
+from datetime import datetime, timedelta, timezone
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 One = TypeVar("One")
+
+
+MAX_ID = 2**63 - 1
+MAX_CONFIG_CHARS = 2_000_000
+MAX_TITLE_CHARS = 10_000
+CLOCK_SKEW = timedelta(minutes=5)
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("an id must be a number")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    """Aware and in UTC; a time in the future is taken for now, so that it cannot outrank what comes after it."""
+    try:
+        aware = value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
+    except OverflowError as error:
+        raise ValueError("the time is out of range") from error
+    now = datetime.now(timezone.utc)
+    return now if aware > now + CLOCK_SKEW else aware
+
+
+def _finite(value: dict[str, Any]) -> dict[str, Any]:
+    json.dumps(value, allow_nan=False)  # NaN equals nothing, itself included: such a task would change with each look
+    return value
+
+
+Id = Annotated[int, BeforeValidator(_no_bool), Field(ge=1, le=MAX_ID)]
+Time = Annotated[datetime, AfterValidator(_in_utc)]
+Data = Annotated[dict[str, Any], AfterValidator(_finite)]
+Config = Annotated[str, Field(max_length=MAX_CONFIG_CHARS)]
 
 
 class Shape(BaseModel):
@@ -24,37 +58,35 @@ def project_id_of(value: Any) -> int:
 
     Raises ValueError for anything else.
     """
-    if isinstance(value, bool):
-        raise ValueError(f"project must be an id, got {value!r}")
-    if isinstance(value, int):
-        return value
     head = str(value).split(".", 1)[0]
-    if not head.isdecimal():
+    if isinstance(value, bool) or not (head.isascii() and head.isdecimal() and len(head) < 20):
         raise ValueError(f"project must look like '12' or '12.1730000000', got {str(value)[:40]!r}")
+    if not 1 <= int(head) <= MAX_ID:
+        raise ValueError(f"project must be between 1 and {MAX_ID}, got {head}")
     return int(head)
 
 
 class TaskIn(Shape):
     """A task as Label Studio sends it."""
 
-    id: int
-    data: dict[str, Any]
+    id: Id
+    data: Data
 
 
 class AnnotationIn(Shape):
     """An annotation as Label Studio sends it; `task` is missing where it is nested in its task."""
 
-    id: int
+    id: Id
     result: list[Any] = Field(default_factory=list)
-    task: int | None = None
+    task: Id | None = None
     was_cancelled: bool = False
     ground_truth: bool = False
-    completed_by: int | None = None
+    completed_by: Id | None = None
     lead_time: float | None = None
-    parent_prediction: int | None = None
-    import_id: int | None = None
+    parent_prediction: Id | None = None
+    import_id: Id | None = None
     last_action: str | None = None
-    updated_at: datetime
+    updated_at: Time
 
     @field_validator("completed_by", mode="before")
     @classmethod
@@ -75,22 +107,22 @@ class AnnotationIn(Shape):
 class ProjectIn(Shape):
     """A project as webhooks carry it."""
 
-    id: int
-    title: str = ""
-    label_config: str = ""
+    id: Id
+    title: Annotated[str, Field(max_length=MAX_TITLE_CHARS)] = ""
+    label_config: Config = ""
 
 
 class ReferenceIn(Shape):
     """An object of which Label Studio only tells the id."""
 
-    id: int
+    id: Id
 
 
 class SetupRequest(Shape):
     """`POST /setup`."""
 
     project: str
-    label_config: str = Field("", alias="schema")
+    label_config: str = Field("", alias="schema", max_length=MAX_CONFIG_CHARS)
 
     @property
     def ls_project_id(self) -> int:
@@ -109,12 +141,19 @@ class PredictRequest(Shape):
 
     tasks: list[TaskIn]
     project: str
-    label_config: str = ""
+    label_config: Config = ""
 
     @property
     def ls_project_id(self) -> int:
         """The project's id in Label Studio."""
         return project_id_of(self.project)
+
+    @field_validator("tasks")
+    @classmethod
+    def _no_task_twice(cls, value: list[TaskIn]) -> list[TaskIn]:
+        if len({task.id for task in value}) < len(value):
+            raise ValueError("a task comes twice")
+        return value
 
     @field_validator("project", mode="before")
     @classmethod
@@ -126,7 +165,7 @@ class PredictRequest(Shape):
 class WebhookRequest(Shape):
     """`POST /webhook`: the parts that some action carries."""
 
-    action: str = Field(min_length=1, max_length=100)
+    action: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")
     project: ProjectIn | None = None
     annotation: AnnotationIn | list[AnnotationIn] | None = None
     task: TaskIn | list[TaskIn] | None = None

@@ -102,9 +102,15 @@ def unresolved_parents(session: Session, project_id: int) -> Sequence[Annotation
 def set_aside_counts(session: Session, project_id: int) -> list[tuple[str, str, str, bool, int]]:
     """(subject, name, reason, repaired, how many), most frequent first."""
     query = (
-        select(SetAsideRow.subject, SetAsideRow.name, SetAsideRow.reason, SetAsideRow.repaired, func.count())
+        select(
+            SetAsideRow.subject,
+            SetAsideRow.name,
+            SetAsideRow.reason,
+            SetAsideRow.repaired,
+            func.sum(SetAsideRow.number),
+        )
         .where(SetAsideRow.project_id == project_id)
         .group_by(SetAsideRow.subject, SetAsideRow.name, SetAsideRow.reason, SetAsideRow.repaired)
-        .order_by(func.count().desc(), SetAsideRow.subject, SetAsideRow.name, SetAsideRow.reason)
+        .order_by(func.sum(SetAsideRow.number).desc(), SetAsideRow.subject, SetAsideRow.name, SetAsideRow.reason)
     )
     return [(s, name, reason, repaired, number) for s, name, reason, repaired, number in session.execute(query)]

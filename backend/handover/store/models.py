@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     DateTime,
     ForeignKey,
     Index,
@@ -26,6 +27,10 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+
+LsId = Annotated[int, mapped_column(BigInteger)]
+"""An id of Label Studio, which may need 64 bits."""
 
 
 def utcnow() -> datetime:
@@ -74,14 +79,14 @@ class ProjectRow(Base):
 
     __tablename__ = "projects"
     id: Mapped[int] = mapped_column(primary_key=True)
-    ls_id: Mapped[int] = mapped_column(unique=True)
+    ls_id: Mapped[LsId] = mapped_column(unique=True)
     title: Mapped[str] = mapped_column(default="")
     label_config: Mapped[str] = mapped_column(default="")
     guidelines: Mapped[str] = mapped_column(default="")
     sampling: Mapped[str] = mapped_column(default="")
     options: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    ls_ml_backend_id: Mapped[int | None]
-    ls_webhook_id: Mapped[int | None]
+    ls_ml_backend_id: Mapped[LsId | None]
+    ls_webhook_id: Mapped[LsId | None]
     live_version: Mapped[str] = mapped_column(default="")
     synced_until: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
@@ -148,7 +153,7 @@ class TaskRow(Base):
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int] = _cascade("projects.id")
-    ls_id: Mapped[int]
+    ls_id: Mapped[LsId]
     data: Mapped[dict[str, Any]]
     text_key: Mapped[str] = mapped_column(default="", index=True)
     group_key: Mapped[str] = mapped_column(default="")
@@ -174,14 +179,14 @@ class AnnotationRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int] = _cascade("projects.id")
     task_id: Mapped[int] = _cascade("tasks.id")
-    ls_id: Mapped[int] = mapped_column(index=True)
+    ls_id: Mapped[LsId] = mapped_column(index=True)
     result: Mapped[list[Any]]
     was_cancelled: Mapped[bool] = mapped_column(default=False)
     ground_truth: Mapped[bool] = mapped_column(default=False)
     imported: Mapped[bool] = mapped_column(default=False)
     completed_by: Mapped[int | None]
     lead_time: Mapped[float | None]
-    ls_parent_prediction_id: Mapped[int | None]
+    ls_parent_prediction_id: Mapped[LsId | None]
     parent_has_content: Mapped[bool | None]
     ls_updated_at: Mapped[datetime]
     deleted: Mapped[bool] = mapped_column(default=False)
@@ -203,7 +208,7 @@ class AnnotationHistoryRow(Base):
 
 
 class SetAsideRow(Base):
-    """Something that could not be used, and why: a control tag, a task, or a part of an annotation."""
+    """What could not be used, why, and how often: a control tag, a task, or parts of an annotation."""
 
     __tablename__ = "set_asides"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -214,6 +219,7 @@ class SetAsideRow(Base):
     name: Mapped[str] = mapped_column(default="")
     reason: Mapped[str]
     repaired: Mapped[bool] = mapped_column(default=False)
+    number: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
@@ -222,7 +228,7 @@ class EventRow(Base):
 
     __tablename__ = "events"
     id: Mapped[int] = mapped_column(primary_key=True)
-    ls_project_id: Mapped[int | None] = mapped_column(index=True)
+    ls_project_id: Mapped[LsId | None] = mapped_column(index=True)
     action: Mapped[str]
     summary: Mapped[dict[str, Any]]
     outcome: Mapped[str] = mapped_column(default="")

@@ -184,3 +184,9 @@ def test_offsets_many_shifted_regions_in_a_long_text_are_found_quickly() -> None
     for i in range(1000):
         assert finder.find(4 + 5 * i, 8 + 5 * i, "word") == (3 + 5 * i, 7 + 5 * i)
     assert time.perf_counter() - started < 5
+
+
+def test_offsets_prefer_exactly_the_text_to_the_text_as_the_editor_writes_it() -> None:
+    text = "aab😀😀\u202eabc\u202c\\n"
+    assert RegionFinder(text).find(0, 12, text[:10]) == (0, 10), "counted in UTF-16, not a line break at the end"
+    assert RegionFinder("a\nb").find(0, 3, "a\\nb") == (0, 3)
