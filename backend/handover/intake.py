@@ -29,6 +29,9 @@ from handover.store.projects import aspect_of, aspects_of, project_by_ls_id, put
 
 logger = logging.getLogger(__name__)
 
+MAX_REASONS = 20
+"""Reasons that are kept of one annotation; the rest is only counted."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -218,7 +221,9 @@ def _check_result(session: Session, project: ProjectRow, task: TaskRow, row: Ann
         return
     for aspect in (aspect_of(a) for a in aspects_of(session, project.id)):
         reading = read_result(row.result, aspect, text_of(task.data, aspect))
-        found = Counter((reason, False) for reason in reading.set_aside)
+        found = Counter((reason, False) for reason in reading.set_aside[:MAX_REASONS])
+        if len(reading.set_aside) > MAX_REASONS:
+            found["further parts of the same annotation", False] = len(reading.set_aside) - MAX_REASONS
         found.update({("offsets repaired", True): reading.repaired} if reading.repaired else {})
         for (reason, repaired), number in found.items():
             subject = SetAsideRow(subject="annotation", name=aspect.name, reason=reason, repaired=repaired)

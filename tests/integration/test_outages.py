@@ -90,6 +90,20 @@ def test_outage_of_redis_answers_503_at_once_and_loses_nothing(api: httpx.Client
     wait_until(sides.is_idle, backend=sides.backend)
 
 
+def test_outage_of_a_killed_redis_ends_by_itself(sides: Market) -> None:
+    os.kill(redis_of(sides).pid, signal.SIGKILL)
+    event = {"action": "TASKS_CREATED", "project": {"id": sides.ls_id}}
+
+    def answers() -> bool:
+        return timed_post(f"{sides.backend.url}/webhook", event)[0] == 200
+
+    wait_until(answers, timeout=30, backend=sides.backend)
+    if sides.backend.workers[0].process is None or sides.backend.workers[0].process.poll() is not None:
+        sides.backend.workers.clear()
+        sides.backend.start_worker()
+    wait_until(sides.is_idle, timeout=60, backend=sides.backend)
+
+
 def test_outage_of_the_database_answers_503_at_once_and_reconcile_makes_up(api: httpx.Client, sides: Market) -> None:
     before = sides.status()["finished"]
     task = an_open_task(api, sides)

@@ -156,6 +156,55 @@ def test_protocol_answers_bad_input_with_one_sentence(http, path, content, statu
     assert "Traceback" not in answer.text
 
 
+ANNOTATION = {"id": 1, "task": 1, "updated_at": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize("bad", [10**30, 2**63, 0, -1, True, 1.5, "x", None])
+@pytest.mark.parametrize("place", ["task", "project", "annotation", "webhook project", "deleted"])
+def test_protocol_refuses_impossible_ids(http: httpx.Client, place: str, bad: Any) -> None:
+    bodies: dict[str, tuple[str, dict[str, Any]]] = {
+        "task": ("/predict", {"tasks": [{"id": bad, "data": {}}], "project": "5.1"}),
+        "project": ("/setup", {"project": bad, "schema": ""}),
+        "annotation": ("/webhook", {"action": "ANNOTATION_CREATED", "annotation": {**ANNOTATION, "id": bad}}),
+        "webhook project": ("/webhook", {"action": "PROJECT_UPDATED", "project": {"id": bad}}),
+        "deleted": ("/webhook", {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": bad}]}),
+    }
+    path, body = bodies[place]
+    if place == "project" and bad == 1.5:
+        return  # "1.5" is how Label Studio writes project 1
+    answer = http.post(path, json=body)
+    assert answer.status_code == 422, answer.text
+    assert list(answer.json()) == ["error"]
+
+
+@pytest.mark.parametrize("project", ["-5", "1e5", "٣.1", "", "1" * 30])
+def test_protocol_refuses_impossible_projects(http: httpx.Client, project: str) -> None:
+    assert http.post("/setup", json={"project": project, "schema": CONFIG}).status_code == 422
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "yesterday", "9999-12-31T23:59:59-14:00"])
+def test_protocol_refuses_impossible_times(http: httpx.Client, time: str) -> None:
+    annotation = {**ANNOTATION, "updated_at": time}
+    answer = http.post("/webhook", json={"action": "ANNOTATION_CREATED", "annotation": annotation})
+    assert answer.status_code == 422
+
+
+def test_protocol_refuses_what_json_does_not_have(http: httpx.Client) -> None:
+    content = b'{"tasks": [{"id": 1, "data": {"text": NaN}}], "project": "5.1"}'
+    answer = http.post("/predict", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+
+
+def test_protocol_refuses_a_task_that_comes_twice(http: httpx.Client) -> None:
+    tasks = [{"id": 1, "data": {"text": "one"}}, {"id": 1, "data": {"text": "two"}}]
+    assert http.post("/predict", json={"tasks": tasks, "project": "5.1"}).status_code == 422
+
+
+@pytest.mark.parametrize("action", ["A\nB", "\x1b[31m", "a b", "x" * 101])
+def test_protocol_refuses_odd_actions(http: httpx.Client, action: str) -> None:
+    assert http.post("/webhook", json={"action": action}).status_code == 422
+
+
 def test_protocol_limits_bodies_of_unknown_length(http: httpx.Client) -> None:
     def endless() -> Iterator[bytes]:
         yield b'{"x": "'

@@ -91,11 +91,13 @@ def test_connect_reads_tasks_and_leaves_other_fields_out(tmp_path: Path, name: s
         ("a.json", "{", "not valid JSON: line 1"),
         ("a.json", '{"text": 1}', "holds dict, expected a list"),
         ("a.xlsx", "", "ending '.xlsx'; expected .jsonl"),
+        ("a.jsonl", "\udcff\udcfe", "cannot be read as UTF-8"),
+        ("a.csv", "\udcff\udcfe", "cannot be read as UTF-8"),
     ],
 )
 def test_connect_says_what_is_wrong_with_a_file(tmp_path: Path, name: str, content: str, says: str) -> None:
     path = tmp_path / name
-    path.write_text(content)
+    path.write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(ConfigError, match=says):
         list(read_tasks(path, ["text"]))
 

@@ -14,11 +14,11 @@ from handover.intake import (
     delete_tasks,
     options_for,
 )
-from handover.labelstudio.protocol import TaskIn
+from handover.labelstudio.protocol import AnnotationIn, TaskIn
 from handover.settings import Settings
 from handover.store import annotations as annotation_store
 from handover.store.database import Database
-from handover.store.models import AnnotationHistoryRow, AnnotationRow, ProjectRow, TaskRow
+from handover.store.models import AnnotationHistoryRow, AnnotationRow, ProjectRow, SetAsideRow, TaskRow
 from handover.store.projects import aspects_of
 from handover.store.tasks import count_by_split
 from tests.unit.conftest import CHOICE_CONFIG, ENTITY_CONFIG, chosen, tasks
@@ -112,6 +112,36 @@ def test_intake_ignores_an_event_that_is_older_than_what_is_known(
         assert not apply_annotation(session, project, task, chosen("Bid", id=3, seconds=10))
         row = session.scalar(select(AnnotationRow))
         assert row is not None and row.result[0]["value"]["choices"] == ["Offer"]
+
+
+def test_intake_of_a_late_event_does_not_bring_back_what_was_deleted(
+    database: Database, project: ProjectRow, options
+) -> None:
+    with database.write() as session:
+        task = apply_tasks(session, project, tasks(2), options)[1]
+        apply_annotation(session, project, task, chosen("Bid", id=3))
+        delete_annotations(session, project, [3])
+        assert not apply_annotation(session, project, task, chosen("Bid", id=3), revive=False)
+        delete_tasks(session, project, [2])
+        assert apply_tasks(session, project, tasks(2), options, revive=False)[2].deleted
+        assert annotation_store.count_finished(session, project.id) == 0
+        assert apply_annotation(session, project, task, chosen("Bid", id=3)), "Label Studio itself says it is there"
+        assert not apply_tasks(session, project, tasks(2), options)[2].deleted
+
+
+def test_intake_counts_many_problems_of_an_annotation_in_few_rows(
+    database: Database, project: ProjectRow, options
+) -> None:
+    with database.write() as session:
+        entities = adopt_project(session, 8)
+        apply_config(session, entities, ENTITY_CONFIG)
+        task = apply_tasks(session, entities, tasks(1), options)[1]
+        region = {"from_name": "terms", "to_name": "text", "type": "labels"}
+        regions = [{**region, "value": {"start": 900, "end": 901, "labels": ["PRICE"]}}] * 500
+        given = AnnotationIn.model_validate({"id": 1, "result": regions, "updated_at": "2026-01-01T00:00:00Z"})
+        apply_annotation(session, entities, task, given)
+        assert sum(number for _, _, number in set_asides(session, entities)) == 500
+        assert 1 <= session.scalar(select(func.count()).select_from(SetAsideRow)) <= 21
 
 
 def test_intake_keeps_every_state_of_an_annotation(database: Database, project: ProjectRow, options) -> None:
