@@ -248,3 +248,11 @@ def test_protocol_logs_neither_secrets_nor_texts(backend: Backend, http: httpx.C
     log = backend.server.log.read_text()
     for secret in ("open-sesame", "hush", "sk-secret-key", "private remark"):
         assert secret not in log
+
+
+def test_connect_says_that_label_studio_is_away_and_keeps_the_token_to_itself(backend: Backend) -> None:
+    done = backend.run("connect", "--project", "1", "--token-stdin", stdin="a-token\n")
+    assert done.returncode == 1
+    assert "Label Studio could not be reached while asking who I am" in done.stderr
+    assert "a-token" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""The queue on a real Redis, the embedded one."""
+"""The queue on a real Redis, the embedded one; and what several processes do at the same time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from handover.jobs.redis_server import EmbeddedRedis
 from handover.store import jobs as job_store
 from handover.store.database import Database
 from handover.store.migrate import upgrade
-from handover.store.models import JobRow, utcnow
+from handover.store.models import JobRow, ProjectRow, utcnow
 
 
 @pytest.fixture
@@ -160,10 +160,29 @@ def test_worker_records_a_failing_job_and_its_reason(
     assert job_id is not None
     connection = connect_redis(server.url, patience=None)
     queues = [Queue(name, connection=connection, serializer=JSONSerializer) for name in QUEUE_NAMES]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     SimpleWorker(queues, connection=connection, serializer=JSONSerializer).work(burst=True)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)  # the worker took them, and would swallow a Ctrl-C of the whole run
     with queue.database.read() as session:
         row = job_store.get_job(session, job_id)
     assert row is not None
     assert row.status == "failed"
     assert row.error == "Aspect 4711 is not in the store. `handover status` lists the aspects."
     assert queue.enqueue(JobKind.RETRAIN, 4711) is not None, "the next trigger trains again"
+
+
+def test_migrations_of_several_processes_wait_for_each_other(tmp_path: Path) -> None:
+    code = (
+        "import sys; from handover.store.database import Database; from handover.store.migrate import upgrade\n"
+        "database = Database(sys.argv[1], patience=30); upgrade(database); database.close()\n"
+    )
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    command = [sys.executable, "-c", code, url]
+    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    ended = [(process.communicate()[1], process.returncode) for process in started]
+    assert [code for _, code in ended] == [0, 0, 0], ended
+    database = Database(url)
+    with database.write() as session:
+        session.add(ProjectRow(ls_id=1, options={}))
+    database.close()

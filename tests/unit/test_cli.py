@@ -40,7 +40,7 @@ def test_cli_status_of_nothing_says_what_to_do_next() -> None:
         (("export", "-p", "4", "-o", "x"), "Project 4 has no aspect '' (has: none)."),
         (("retrain", "-p", "4", "-a", "stage"), "Project 4 has no aspect 'stage'"),
         (("sync",), "No such project is connected. Run `handover connect` first"),
-        (("connect", "--project", "1", "--token-stdin"), "Label Studio could not be reached while asking who I am"),
+        (("connect", "--token-stdin"), "Nothing to connect: give --project ID, or --config FILE.xml"),
     ],
 )
 def test_cli_shows_an_error_as_a_sentence(monkeypatch: pytest.MonkeyPatch, arguments, says) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect, text
@@ -31,22 +28,6 @@ def test_migrations_run_twice_change_nothing(database: Database) -> None:
     upgrade(database)
     with database.read() as session:
         assert projects.project_by_ls_id(session, 1) is not None
-
-
-def test_migrations_of_several_processes_wait_for_each_other(tmp_path: Path) -> None:
-    code = (
-        "import sys; from handover.store.database import Database; from handover.store.migrate import upgrade\n"
-        "database = Database(sys.argv[1], patience=30); upgrade(database); database.close()\n"
-    )
-    url = f"sqlite:///{tmp_path / 'new.db'}"
-    command = [sys.executable, "-c", code, url]
-    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    ended = [(process.communicate()[1], process.returncode) for process in started]
-    assert [code for _, code in ended] == [0, 0, 0], ended
-    database = Database(url)
-    with database.write() as session:
-        session.add(ProjectRow(ls_id=1, options={}))
-    database.close()
 
 
 def test_store_write_is_rolled_back_as_a_whole_on_an_error(database: Database) -> None:

@@ -58,6 +58,8 @@ def connect(runtime: Runtime, request: ConnectRequest, *, token: str, say: Say) 
     settings = runtime.settings
     if not token.isascii() or not token.isprintable():
         raise ConfigError("The token holds characters that no token has. Copy it again from Account & Settings.")
+    if request.project is None and request.config is None:
+        raise ConfigError("Nothing to connect: give --project ID, or --config FILE.xml to create a project.")
     client = LabelStudioClient(settings.label_studio_url, token, timeout=settings.label_studio_timeout)
     say(f"Label Studio at {client.url}: signed in as {client.whoami()}.")
     with runtime.database.write() as session:
@@ -133,9 +135,7 @@ def _json_list(path: Path) -> list[Any]:
 
 
 def _config_of(request: ConnectRequest) -> str:
-    if request.config is None:
-        raise ConfigError("Nothing to connect: give --project ID, or --config FILE.xml to create a project.")
-    return without_declaration(read_text(request.config))
+    return without_declaration(read_text(request.config)) if request.config is not None else ""
 
 
 def _create(client: LabelStudioClient, request: ConnectRequest, config: str, guidelines: str) -> ProjectInfo:
