@@ -38,6 +38,7 @@ class Runtime:
         self._patience = patience
         self._embedded = None if settings.redis_url else EmbeddedRedis(settings.data_dir)
         self._teachers: dict[str, Teacher | None] = {}
+        self._client: LabelStudioClient | None = None
         self._lock = threading.Lock()
 
     def open(self, *, needs_redis: bool = True, migrate: bool = True) -> Runtime:
@@ -55,7 +56,9 @@ class Runtime:
             self._embedded.ensure_running()
 
     def close(self) -> None:
-        """Leave the embedded Redis and close the database."""
+        """Leave the embedded Redis and close all connections."""
+        if self._client is not None:
+            self._client.close()
         if self._embedded is not None:
             self._embedded.close()
         self.database.close()
@@ -139,8 +142,10 @@ class Runtime:
                 "There is no token for Label Studio. Run `handover connect`, or set HANDOVER_LABEL_STUDIO_API_KEY "
                 "to a token from Account & Settings in Label Studio."
             )
-        settings = self.settings
-        return LabelStudioClient(settings.label_studio_url, token, timeout=settings.label_studio_timeout)
+        if self._client is None:
+            settings = self.settings
+            self._client = LabelStudioClient(settings.label_studio_url, token, timeout=settings.label_studio_timeout)
+        return self._client
 
 
 def _teacher_key(aspect: Aspect, guidelines: str) -> str:

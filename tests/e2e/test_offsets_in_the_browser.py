@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
@@ -29,8 +31,10 @@ TEXTS = (
 
 
 @pytest.fixture
-def client(label_studio: LabelStudio, token: str) -> LabelStudioClient:
-    return LabelStudioClient(label_studio.url, token)
+def client(label_studio: LabelStudio, token: str) -> Iterator[LabelStudioClient]:
+    client = LabelStudioClient(label_studio.url, token)
+    yield client
+    client.close()
 
 
 def place(text: str, word: str, label: str) -> Span:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -61,6 +62,13 @@ def connect(runtime: Runtime, request: ConnectRequest, *, token: str, say: Say) 
     if request.project is None and request.config is None:
         raise ConfigError("Nothing to connect: give --project ID, or --config FILE.xml to create a project.")
     client = LabelStudioClient(settings.label_studio_url, token, timeout=settings.label_studio_timeout)
+    with contextlib.closing(client):
+        return _connect(runtime, client, request, token=token, say=say)
+
+
+def _connect(
+    runtime: Runtime, client: LabelStudioClient, request: ConnectRequest, *, token: str, say: Say
+) -> Connected:
     say(f"Label Studio at {client.url}: signed in as {client.whoami()}.")
     with runtime.database.write() as session:
         runtime.secrets.put(session, TOKEN, token)

@@ -67,7 +67,13 @@ class LabelStudioClient:
         from label_studio_sdk import LabelStudio  # noqa: PLC0415 - imports pandas: seconds, which most commands save
 
         self.url = url.rstrip("/")
-        self._sdk = LabelStudio(base_url=self.url, api_key=api_key, timeout=timeout)
+        # Ours, because the SDK never closes the one it makes.
+        self._http = httpx.Client(timeout=timeout, follow_redirects=True)
+        self._sdk = LabelStudio(base_url=self.url, api_key=api_key, timeout=timeout, httpx_client=self._http)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
 
     def whoami(self) -> str:
         """E-mail of the user that the token belongs to."""
@@ -185,9 +191,7 @@ class LabelStudioClient:
                 return int(backend.id or 0)
         return int(self._request("POST", "api/ml", json=wanted)["id"])
 
-    def show_version(
-        self, ls_project_id: int, ls_ml_backend_id: int, version: str, *, auth: BasicAuth | None
-    ) -> None:
+    def show_version(self, ls_project_id: int, ls_ml_backend_id: int, version: str, *, auth: BasicAuth | None) -> None:
         """Make Label Studio show this version: ML backend title and project.model_version move together.
 
         Renaming the backend moves the project along when both were equal before; asking for both makes the
