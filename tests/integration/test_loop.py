@@ -118,26 +118,6 @@ def test_events_of_tasks_are_followed(api: httpx.Client, sides: Market) -> None:
     wait_until(lambda: sum(sides.status()["tasks"].values()) == before, backend=sides.backend)
 
 
-def test_imported_annotations_count_but_not_as_gold(api: httpx.Client, sides: Market) -> None:
-    before = sides.aspect()
-    texts = [f"palladium Osaka is bid for {i * 7919} cargo {i * 104_729 + 10**7}" for i in range(40)]
-    rows = [{"data": {"text": text}, "annotations": [{"result": regions("side", "Bid", text)}]} for text in texts]
-    answer = api.post(f"/api/projects/{sides.ls_id}/import", params={"return_task_ids": True}, json=rows)
-    assert answer.status_code == 201, answer.text
-    counted = ("train", "dev", "voided")
-    wait_until(
-        lambda: sum(sides.aspect()[key] for key in counted) == sum(before[key] for key in counted) + len(texts),
-        backend=sides.backend,
-    )
-    assert sides.aspect()["voided"] > before["voided"], "nobody can say that they were made blind"
-    assert sides.aspect()["gold"] == before["gold"]
-    body = {"selectedItems": {"all": False, "included": answer.json()["task_ids"]}}
-    api.post("/api/dm/actions", params={"id": "delete_tasks", "project": sides.ls_id}, json=body)
-    kept = ("train", "dev", "gold", "voided")
-    wait_until(lambda: [sides.aspect()[k] for k in kept] == [before[k] for k in kept], backend=sides.backend)
-    wait_until(sides.is_idle, timeout=120, backend=sides.backend)
-
-
 def test_loop_hands_over_and_label_studio_shows_the_student(
     api: httpx.Client, sides: Market, annotator: Annotator
 ) -> None:
