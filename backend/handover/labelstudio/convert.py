@@ -106,9 +106,7 @@ def annotation_from_doc(doc: Doc, aspect: Aspect) -> Annotation | None:
     return Annotation(spans=tuple(span for span in spans if span.label in aspect.label_names))
 
 
-def doc_from_annotation(
-    nlp: Language, text: str, annotation: Annotation | None, aspect: Aspect
-) -> DocReading:
+def doc_from_annotation(nlp: Language, text: str, annotation: Annotation | None, aspect: Aspect) -> DocReading:
     """A Doc that carries an annotation, for training and scoring.
 
     The tokens of a span that does not align with the tokens are left without entity annotation, so that
@@ -175,9 +173,7 @@ def _region_problem(region: Mapping[str, Any], aspect: Aspect) -> str:
     return ""
 
 
-def _read_choice(
-    values: list[tuple[int, Mapping[str, Any]]], notes: list[str], aspect: Aspect, text: str
-) -> Reading:
+def _read_choice(values: list[tuple[int, Mapping[str, Any]]], notes: list[str], aspect: Aspect, text: str) -> Reading:
     chosen: dict[str, None] = {}
     for number, value in values:
         labels = label_list(value.get("choices"))
@@ -186,9 +182,7 @@ def _read_choice(
         else:
             chosen.update(dict.fromkeys(labels))
     notes += [
-        f"Choice {shown(label)} is not in the labeling config."
-        for label in chosen
-        if label not in aspect.label_names
+        f"Choice {shown(label)} is not in the labeling config." for label in chosen if label not in aspect.label_names
     ]
     if len(chosen) > 1:
         notes.append(f"{len(chosen)} choices are selected, expected one.")
@@ -196,9 +190,7 @@ def _read_choice(
     return Reading(Annotation(cats=tuple(chosen)) if readable else None, 0, tuple(notes))
 
 
-def _read_entities(
-    values: list[tuple[int, Mapping[str, Any]]], notes: list[str], aspect: Aspect, text: str
-) -> Reading:
+def _read_entities(values: list[tuple[int, Mapping[str, Any]]], notes: list[str], aspect: Aspect, text: str) -> Reading:
     reading = read_spans(values, aspect, text)
     lost = bool(notes) or reading.lost
     annotation = None if lost and not reading.spans else Annotation(spans=reading.spans)

@@ -110,8 +110,7 @@ def parse_label_config(xml: str) -> ParsedConfig:
             aspects.append(_aspect(element, interface, question))
     if not aspects and not aside:
         raise ConfigError(
-            "The labeling config has no control tag, so there is nothing to predict. "
-            f"Add one of these: {_supported()}."
+            f"The labeling config has no control tag, so there is nothing to predict. Add one of these: {_supported()}."
         )
     return ParsedConfig(tuple(aspects), tuple(aside))
 
@@ -137,9 +136,7 @@ def _read(xml: str) -> tuple[Any, list[_Element]]:
         *_, root = interface.parse(xml)
     except Exception as error:  # the SDK's own error class is private, and it lets some of lxml's through
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ConfigError(
-            f"The labeling config is not valid XML ({reason}). Correct it and try again."
-        ) from error
+        raise ConfigError(f"The labeling config is not valid XML ({reason}). Correct it and try again.") from error
     return interface, [_element(node) for node in root.iter() if isinstance(node.tag, str)]
 
 

@@ -122,15 +122,11 @@ def _without_overlaps(found: list[_Found], aspect: Aspect, length: int) -> tuple
     taken = bytearray(length)
     kept: list[_Found] = []
     notes: list[str] = []
-    for item in sorted(
-        found, key=lambda f: (f.span.start - f.span.end, f.span.start, rank[f.span.label], f.repaired)
-    ):
+    for item in sorted(found, key=lambda f: (f.span.start - f.span.end, f.span.start, rank[f.span.label], f.repaired)):
         span = item.span
         # A span that is not longer than the ones before can only overlap them with one of its ends.
         if taken[span.start] or taken[span.end - 1]:
-            notes.append(
-                f"Span {span.start}-{span.end} ({shown(span.label)}) overlaps or repeats another one."
-            )
+            notes.append(f"Span {span.start}-{span.end} ({shown(span.label)}) overlaps or repeats another one.")
             continue
         taken[span.start : span.end] = b"\x01" * (span.end - span.start)
         kept.append(item)

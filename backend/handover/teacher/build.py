@@ -141,9 +141,7 @@ def _own_model(config: Any) -> _Model | None:
     return _Model(f"{section.get('name') or registered}-{digest}", wrapped)
 
 
-def _assemble(
-    config: Any, model: _Model, task: HandoverTask, *, api_key: SecretStr, language: str
-) -> Language:
+def _assemble(config: Any, model: _Model, task: HandoverTask, *, api_key: SecretStr, language: str) -> Language:
     from spacy_llm.util import assemble_from_config  # noqa: PLC0415
 
     from handover.teacher.registered import register  # noqa: PLC0415

@@ -83,9 +83,7 @@ class Claude:
         try:
             message = self._create(prompt)
         except anthropic.AnthropicError as error:
-            problem = describe(
-                error, retries=self._retries, timeout=self._timeout, hidden=self._hidden(prompt)
-            )
+            problem = describe(error, retries=self._retries, timeout=self._timeout, hidden=self._hidden(prompt))
             completion = Completion(status=AnswerStatus.FAILED, problem=problem, model=self.name)
         else:
             completion = self._read(message)
@@ -135,9 +133,7 @@ class Claude:
         # The SDK builds what it is sent without checking it, so any field may be missing.
         content, usage = getattr(message, "content", None), getattr(message, "usage", None)
         if not isinstance(content, list):
-            problem = (
-                "What came back is not a message of the Messages API. Check HANDOVER_ANTHROPIC_BASE_URL."
-            )
+            problem = "What came back is not a message of the Messages API. Check HANDOVER_ANTHROPIC_BASE_URL."
             return Completion(status=AnswerStatus.FAILED, problem=problem, model=self.name)
         status, problem = self._status(message)
         return Completion(
@@ -200,8 +196,7 @@ def require_key(key: SecretStr) -> SecretStr:
     found = key.get_secret_value() or os.environ.get("ANTHROPIC_API_KEY", "")
     if not found:
         raise TeacherError(
-            "ANTHROPIC_API_KEY is not set; pre-annotation needs it. "
-            "Export it or start with HANDOVER_TEACHER=recorded."
+            "ANTHROPIC_API_KEY is not set; pre-annotation needs it. Export it or start with HANDOVER_TEACHER=recorded."
         )
     return SecretStr(found)
 

@@ -43,9 +43,7 @@ def describe(error: anthropic.AnthropicError, *, retries: int, timeout: float, h
 def refuses_schema(error: anthropic.BadRequestError) -> bool:
     """True when the API says that this model does not take structured outputs."""
     message = str(error.api_message or "").lower()
-    return any(
-        name in message for name in ("output_config", "output_format", "json_schema", "structured output")
-    )
+    return any(name in message for name in ("output_config", "output_format", "json_schema", "structured output"))
 
 
 def wait_at_most(seconds: float) -> Callable[[Any, Callable[[Any], Any]], Any]:

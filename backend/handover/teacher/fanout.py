@@ -12,9 +12,7 @@ from handover.teacher.completion import Completion
 logger = logging.getLogger(__name__)
 
 
-def ask_all(
-    ask: Callable[[str], str], prompts: Iterable[Iterable[str]], *, concurrency: int
-) -> list[list[str]]:
+def ask_all(ask: Callable[[str], str], prompts: Iterable[Iterable[str]], *, concurrency: int) -> list[list[str]]:
     """The completions of nested prompts, in the same shape and order as spacy-llm expects them.
 
     `ask` is called in up to `concurrency` threads. An exception in one call becomes a FAILED completion.

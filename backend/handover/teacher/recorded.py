@@ -52,9 +52,7 @@ class Recorded:
 
     def _ask(self, prompt: str) -> Completion:
         completion = self._completions.get(str(getattr(prompt, "text", prompt)))
-        return (
-            NOT_RECORDED if completion is None else Completion(completion, model=self._name, latency_ms=0.0)
-        )
+        return NOT_RECORDED if completion is None else Completion(completion, model=self._name, latency_ms=0.0)
 
 
 def make_recorded(path: str, aspect: str, name: str = "recorded") -> Recorded:

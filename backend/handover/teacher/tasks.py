@@ -55,9 +55,7 @@ class HandoverTask:
 
     def _answer(self, doc: Doc, completion: Completion) -> DocAnswer:
         if completion.status in (AnswerStatus.FAILED, AnswerStatus.REFUSED):
-            return DocAnswer(
-                completion.status, completion, problems=(completion.problem or "No reason was given.",)
-            )
+            return DocAnswer(completion.status, completion, problems=(completion.problem or "No reason was given.",))
         if completion.is_cut_off:
             return DocAnswer(
                 AnswerStatus.UNPARSED, completion, problems=(completion.problem or "The answer was cut off.",)
@@ -65,9 +63,7 @@ class HandoverTask:
         try:
             return self._read(doc, completion)
         except AnswerError as error:
-            return DocAnswer(
-                AnswerStatus.UNPARSED, completion, problems=(f"The answer cannot be read: {error}",)
-            )
+            return DocAnswer(AnswerStatus.UNPARSED, completion, problems=(f"The answer cannot be read: {error}",))
 
     def _read(self, doc: Doc, completion: Completion) -> DocAnswer:
         raise NotImplementedError
@@ -145,13 +141,9 @@ def make_entities_task(
     return EntitiesTask(_question(Kind.ENTITIES, labels, question, hints or {}, guidelines))
 
 
-def _question(
-    kind: Kind, labels: Sequence[str], wording: str, hints: Mapping[str, str], guidelines: str
-) -> Question:
+def _question(kind: Kind, labels: Sequence[str], wording: str, hints: Mapping[str, str], guidelines: str) -> Question:
     if not labels:
-        raise ConfigError(
-            f"A task of kind '{kind.value}' needs at least one label. Set `labels` in its config."
-        )
+        raise ConfigError(f"A task of kind '{kind.value}' needs at least one label. Set `labels` in its config.")
     described = tuple(Label(name, hints.get(name, "")) for name in labels)
     return Question(kind, wording, described, guidelines)
 
@@ -160,6 +152,4 @@ def _not_aligned(doc: Doc, annotation: Annotation) -> tuple[str, ...]:
     missing = sum(doc.char_span(span.start, span.end) is None for span in annotation.spans)
     if not missing:
         return ()
-    return (
-        f"{missing} of {len(annotation.spans)} entities do not begin and end with a token (not in doc.ents)",
-    )
+    return (f"{missing} of {len(annotation.spans)} entities do not begin and end with a token (not in doc.ents)",)

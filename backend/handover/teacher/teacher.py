@@ -127,9 +127,7 @@ class Teacher:
             for question, answer in zip(questions, found, strict=True)
         ]
 
-    def _answer(
-        self, question: _Question, completions: Mapping[str, Completion], *, from_cache: bool
-    ) -> TeacherAnswer:
+    def _answer(self, question: _Question, completions: Mapping[str, Completion], *, from_cache: bool) -> TeacherAnswer:
         if question.doc is None:
             return TeacherAnswer(AnswerStatus.FAILED, "", self.model_id, problems=(question.problem,))
         # Also done for those that were just asked, so that a cached answer cannot mean anything else.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import handover
@@ -63,7 +63,6 @@ def test_split_normalise_is_idempotent_and_keeps_something(text: str) -> None:
     assert bool(once) == bool(text.strip())
 
 
-@settings(deadline=None)  # the first one imports datasketch
 @given(st.text(min_size=1))
 def test_split_every_text_has_a_fingerprint(text: str) -> None:
     found = fingerprint(text)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import spacy
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -55,6 +55,11 @@ def choice(*labels: Any, **changes: Any) -> dict[str, Any]:
 def region(start: Any, end: Any, label: str = "PRICE", **value: Any) -> dict[str, Any]:
     value = {"start": start, "end": end, "labels": [label]} | value
     return {"id": "x", "from_name": "terms", "to_name": "text", "type": "labels", "value": value}
+
+
+def occurrences(text: str, part: str) -> int:
+    """How often a part stands in a text, overlapping ones too (`str.count` leaves those out)."""
+    return sum(text.startswith(part, i) for i in range(len(text)))
 
 
 def doc_state(doc: Doc) -> tuple[Any, ...]:
@@ -194,12 +199,8 @@ def test_convert_unreadable_span_does_not_spoil_the_others() -> None:
     assert len(reading.set_aside) == 1
 
 
-@pytest.mark.parametrize(
-    ("value", "note"), [(region(6, 7), "white space only"), (region(8, 8, text=""), "is empty")]
-)
-def test_convert_slips_of_the_mouse_still_mean_that_there_is_nothing(
-    value: dict[str, Any], note: str
-) -> None:
+@pytest.mark.parametrize(("value", "note"), [(region(6, 7), "white space only"), (region(8, 8, text=""), "is empty")])
+def test_convert_slips_of_the_mouse_still_mean_that_there_is_nothing(value: dict[str, Any], note: str) -> None:
     reading = read_result([value], TERMS, TEXT)
     assert reading.annotation == Annotation()
     assert note in reading.set_aside[0]
@@ -229,7 +230,6 @@ def test_convert_spans_that_touch_do_not_overlap() -> None:
     assert (reading.repaired, reading.set_aside) == (1, ())
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     st.lists(
         JSON
@@ -297,8 +297,7 @@ def test_convert_ids_are_stable_short_and_different() -> None:
     annotation = Annotation(spans=(Span(12, 15, "PRICE"), Span(20, 26, "GRADE")))
     twin = Aspect("twin", "text", Kind.ENTITIES, TERMS.labels, "text")
     first, second, other = (
-        [written["id"] for written in write_result(annotation, aspect, TEXT)]
-        for aspect in (TERMS, TERMS, twin)
+        [written["id"] for written in write_result(annotation, aspect, TEXT)] for aspect in (TERMS, TERMS, twin)
     )
     assert first == second
     assert len({*first, *other}) == 4
@@ -314,9 +313,7 @@ def test_convert_ids_are_stable_short_and_different() -> None:
         (Annotation(spans=(Span(5, 5, "PRICE"),)), TERMS, "Span 5-5"),
     ],
 )  # fmt: skip
-def test_convert_refuses_to_write_what_does_not_belong(
-    annotation: Annotation, aspect: Aspect, expected: str
-) -> None:
+def test_convert_refuses_to_write_what_does_not_belong(annotation: Annotation, aspect: Aspect, expected: str) -> None:
     with pytest.raises(ConversionError, match=expected) as caught:
         write_result(annotation, aspect, TEXT)
     assert "Secret" not in str(caught.value)
@@ -375,9 +372,7 @@ def test_convert_doc_without_a_known_choice_has_no_cats(nlp: Language, annotatio
         ({"Offer": 0.9, "Bid": 0.1}, "Bid"),
     ],
 )
-def test_convert_doc_answers_with_the_highest_score(
-    nlp: Language, cats: dict[str, float], label: str
-) -> None:
+def test_convert_doc_answers_with_the_highest_score(nlp: Language, cats: dict[str, float], label: str) -> None:
     doc = nlp(TEXT)
     doc.cats = cats
     assert annotation_from_doc(doc, STAGE) == Annotation(cats=(label,))
@@ -412,9 +407,7 @@ def test_convert_tokens_of_a_misaligned_span_are_not_taught_as_outside(nlp: Lang
 
 
 def test_convert_two_misaligned_spans_in_one_token_are_both_counted(nlp: Language) -> None:
-    reading = doc_from_annotation(
-        nlp, "abcdef", Annotation(spans=(Span(0, 2, "PRICE"), Span(2, 6, "GRADE"))), TERMS
-    )
+    reading = doc_from_annotation(nlp, "abcdef", Annotation(spans=(Span(0, 2, "PRICE"), Span(2, 6, "GRADE"))), TERMS)
     assert (reading.misaligned, [token.ent_iob for token in reading.doc]) == (2, [0])
 
 
@@ -451,7 +444,6 @@ def annotated(draw: st.DrawFn) -> tuple[str, list[tuple[int, int, str]]]:
     return text, [(*pair, draw(st.sampled_from(TERMS.label_names))) for pair in pairs]
 
 
-@settings(max_examples=80, deadline=None)
 @given(annotated())
 def test_convert_entities_survive_the_way_to_label_studio_and_back(
     nlp: Language, case: tuple[str, list[tuple[int, int, str]]]
@@ -476,11 +468,8 @@ def test_convert_entities_survive_the_way_to_label_studio_and_back(
     assert doc_state(back.doc) == doc_state(doc)
 
 
-@settings(max_examples=50, deadline=None)
 @given(TEXTS, st.sampled_from(STAGE.label_names))
-def test_convert_choices_survive_the_way_to_label_studio_and_back(
-    nlp: Language, text: str, label: str
-) -> None:
+def test_convert_choices_survive_the_way_to_label_studio_and_back(nlp: Language, text: str, label: str) -> None:
     doc = doc_from_annotation(nlp, text, Annotation(cats=(label,)), STAGE).doc
     annotation = annotation_from_doc(doc, STAGE)
     assert annotation == Annotation(cats=(label,))
@@ -490,11 +479,8 @@ def test_convert_choices_survive_the_way_to_label_studio_and_back(
     assert doc_state(doc_from_annotation(nlp, text, reading.annotation, STAGE).doc) == doc_state(doc)
 
 
-@settings(max_examples=80, deadline=None)
 @given(TEXTS, st.data())
-def test_convert_utf16_offsets_are_repaired_to_a_span_with_the_same_text(
-    text: str, data: st.DataObject
-) -> None:
+def test_convert_utf16_offsets_are_repaired_to_a_span_with_the_same_text(text: str, data: st.DataObject) -> None:
     solid = [i for i, char in enumerate(text) if not char.isspace() and char not in "\\n"]
     assume(solid)
     start = data.draw(st.sampled_from(solid))
@@ -503,7 +489,7 @@ def test_convert_utf16_offsets_are_repaired_to_a_span_with_the_same_text(
     reading = read_result([region(*shifted, text=text[start:end])], TERMS, text)
     assert reading.annotation is not None
     (span,) = reading.annotation.spans
-    if text.count(text[start:end]) == 1 and shifted != [start, end]:
+    if occurrences(text, text[start:end]) == 1 and shifted != [start, end]:
         assert (span.start, span.end, reading.repaired) == (start, end, 1)
     assert "".join(text[span.start : span.end].replace("\\n", "").split()) == "".join(
         text[start:end].replace("\\n", "").split()

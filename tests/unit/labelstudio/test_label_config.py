@@ -143,8 +143,7 @@ def test_label_config_other_tags_are_set_aside_and_the_rest_works() -> None:
     (aside,) = parsed.set_aside
     assert (aside.name, aside.tag) == ("stars", "Rating")
     assert aside.reason == (
-        "Tag <Rating name='stars'> is not supported. "
-        "Supported: <Choices choice='single'>, <Labels> on <Text>."
+        "Tag <Rating name='stars'> is not supported. Supported: <Choices choice='single'>, <Labels> on <Text>."
     )
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from handover.labelstudio.offsets import RegionFinder
@@ -72,9 +72,7 @@ def regions(draw: st.DrawFn) -> tuple[str, int, int]:
 
 
 @pytest.mark.parametrize(("text", "start", "end", "stored"), FROM_THE_EDITOR)
-def test_offsets_regions_from_the_real_editor_stay_where_they_are(
-    text: str, start: int, end: int, stored: str
-) -> None:
+def test_offsets_regions_from_the_real_editor_stay_where_they_are(text: str, start: int, end: int, stored: str) -> None:
     assert RegionFinder(text).find(start, end, stored) == (start, end)
 
 
@@ -92,9 +90,7 @@ def test_offsets_regions_from_the_real_editor_stay_where_they_are(
         ("x Acme\r\nCorp", 2, 11, "Acme\nCorp", (2, 12)),
     ],
 )
-def test_offsets_shifts_are_repaired(
-    text: str, start: int, end: int, expected: str, found: tuple[int, int]
-) -> None:
+def test_offsets_shifts_are_repaired(text: str, start: int, end: int, expected: str, found: tuple[int, int]) -> None:
     assert RegionFinder(text).find(start, end, expected) == found
 
 
@@ -118,9 +114,7 @@ def test_offsets_that_nothing_explains_are_not_found(text: str, start: int, end:
 @pytest.mark.parametrize(
     ("start", "end", "found"), [(0, 4, (0, 4)), (0, 5, None), (-1, 3, None), (3, 3, None), (3, 1, None)]
 )
-def test_offsets_without_a_text_are_believed_if_in_range(
-    start: int, end: int, found: tuple[int, int] | None
-) -> None:
+def test_offsets_without_a_text_are_believed_if_in_range(start: int, end: int, found: tuple[int, int] | None) -> None:
     assert RegionFinder("Acme").find(start, end, None) == found
 
 
@@ -157,7 +151,6 @@ def test_offsets_trim_of_white_space_is_empty() -> None:
     assert start >= end
 
 
-@settings(max_examples=80, deadline=None)
 @given(regions())
 def test_offsets_code_points_are_never_moved(region: tuple[str, int, int]) -> None:
     text, start, end = region
@@ -165,7 +158,6 @@ def test_offsets_code_points_are_never_moved(region: tuple[str, int, int]) -> No
 
 
 @pytest.mark.parametrize("counting", COUNTINGS)
-@settings(max_examples=50, deadline=None)
 @given(region=regions())
 def test_offsets_in_any_counting_lead_back_to_the_region(counting: str, region: tuple[str, int, int]) -> None:
     text, start, end = region

@@ -122,9 +122,7 @@ def scripted(
         model = ScriptedModel(answer)
         config = scripted_config(model)
         # Language xx has few tokenizer exceptions and is built four times as fast as en.
-        teacher = build_teacher(
-            aspect, TeacherSpec(TeacherChoice.CLAUDE, config=config, **spec), language="xx"
-        )
+        teacher = build_teacher(aspect, TeacherSpec(TeacherChoice.CLAUDE, config=config, **spec), language="xx")
         assert teacher is not None
         return teacher, model
 

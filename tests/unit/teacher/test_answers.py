@@ -87,9 +87,7 @@ def test_answers_trailing_commas_leave_strings_alone() -> None:
 
 
 def test_answers_line_break_inside_a_string_is_read() -> None:
-    assert parse_entities('{"entities": [{"text": "a\nb", "label": "Bid"}]}', LABELS) == [
-        Mention("a\nb", "Bid")
-    ]
+    assert parse_entities('{"entities": [{"text": "a\nb", "label": "Bid"}]}', LABELS) == [Mention("a\nb", "Bid")]
 
 
 @pytest.mark.parametrize(
@@ -119,9 +117,7 @@ def test_answers_entities_of_another_form_are_refused(completion: str, problem: 
         ("STRASSE", ("Straße",), "Straße"),
     ],
 )
-def test_answers_labels_match_only_without_doubt(
-    value: str, labels: tuple[str, ...], expected: str | None
-) -> None:
+def test_answers_labels_match_only_without_doubt(value: str, labels: tuple[str, ...], expected: str | None) -> None:
     assert match_label(value, labels) == expected
 
 

@@ -29,8 +29,7 @@ def test_build_without_a_key_says_what_to_do(stage: Aspect) -> None:
     with pytest.raises(TeacherError) as caught:
         build_teacher(stage, replace(CLAUDE, api_key=SecretStr("")))
     assert str(caught.value) == (
-        "ANTHROPIC_API_KEY is not set; pre-annotation needs it. "
-        "Export it or start with HANDOVER_TEACHER=recorded."
+        "ANTHROPIC_API_KEY is not set; pre-annotation needs it. Export it or start with HANDOVER_TEACHER=recorded."
     )
 
 
@@ -40,9 +39,7 @@ def test_build_recorded_without_a_path_says_what_to_do(stage: Aspect) -> None:
 
 
 def test_build_spec_from_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    settings = Settings(
-        teacher="recorded", teacher_recorded=tmp_path, teacher_timeout=7.0, teacher_concurrency=3
-    )
+    settings = Settings(teacher="recorded", teacher_recorded=tmp_path, teacher_timeout=7.0, teacher_concurrency=3)
     spec = spec_from_settings(settings, guidelines="House rule.")
     assert (spec.choice, spec.recorded, spec.guidelines) == (TeacherChoice.RECORDED, tmp_path, "House rule.")
     assert (spec.timeout, spec.concurrency, spec.retries) == (7.0, 3, settings.teacher_retries)
@@ -73,9 +70,7 @@ def test_build_claude_sends_nothing_and_shows_no_key(stage: Aspect) -> None:
         "ö 🙂",
     ],
 )
-def test_build_free_text_reaches_the_prompt_as_it_is(
-    scripted: Callable[..., Any], stage: Aspect, awkward: str
-) -> None:
+def test_build_free_text_reaches_the_prompt_as_it_is(scripted: Callable[..., Any], stage: Aspect, awkward: str) -> None:
     aspect = replace(stage, question=awkward, labels=(Label(awkward, awkward), Label("Other")))
     teacher, model = scripted(aspect, '{"label": "Other"}', guidelines=awkward)
     teacher.annotate([awkward], MemoryCache())
@@ -106,9 +101,7 @@ def test_build_uses_the_language_of_the_texts(stage: Aspect) -> None:
     assert teacher._nlp.lang == "de"
 
 
-def test_build_own_config_brings_its_model(
-    scripted: Callable[..., tuple[Teacher, Any]], stage: Aspect
-) -> None:
+def test_build_own_config_brings_its_model(scripted: Callable[..., tuple[Teacher, Any]], stage: Aspect) -> None:
     teacher, model = scripted(stage, '{"label": "Trade"}')
     (answer,) = teacher.annotate(["sold"], MemoryCache())
     assert answer.annotation is not None

@@ -55,9 +55,7 @@ def error(kind: str, text: str = "") -> dict[str, Any]:
 
 def prompt_for(text: str = TEXT) -> Prompt:
     """A prompt like those of our tasks."""
-    return Prompt(
-        system="Static part.", user=f"<text>\n{text}\n</text>", text=text, schema={"type": "object"}
-    )
+    return Prompt(system="Static part.", user=f"<text>\n{text}\n</text>", text=text, schema={"type": "object"})
 
 
 @pytest.fixture
@@ -80,9 +78,7 @@ def ask(model: Claude, *prompts: str) -> list[Completion]:
     return completions  # type: ignore[return-value]
 
 
-def test_claude_request_has_a_cached_system_part_and_a_schema(
-    claude: Callable[..., Claude], api: Any
-) -> None:
+def test_claude_request_has_a_cached_system_part_and_a_schema(claude: Callable[..., Claude], api: Any) -> None:
     api.script(message(BID))
     ask(claude(), prompt_for())
     (request,) = api.requests
@@ -109,9 +105,7 @@ def test_claude_plain_string_is_sent_as_it_is(claude: Callable[..., Claude], api
 def test_claude_completion_knows_its_circumstances(claude: Callable[..., Claude], api: Any) -> None:
     thinking = {"type": "thinking", "thinking": "hm", "signature": "s"}
     api.script(
-        message(
-            "", content=[thinking, {"type": "text", "text": '{"label": '}, {"type": "text", "text": '"Bid"}'}]
-        )
+        message("", content=[thinking, {"type": "text", "text": '{"label": '}, {"type": "text", "text": '"Bid"}'}])
     )
     (completion,) = ask(claude(), prompt_for())
     assert (completion, completion.status, completion.problem) == (BID, AnswerStatus.OK, "")
@@ -225,9 +219,7 @@ def test_claude_broken_body_is_a_problem(
 
 
 @pytest.mark.parametrize("body", [{}, [], "text", {"type": "message", "content": None}, {"completion": "x"}])
-def test_claude_answer_of_another_api_is_a_problem(
-    claude: Callable[..., Claude], api: Any, body: Any
-) -> None:
+def test_claude_answer_of_another_api_is_a_problem(claude: Callable[..., Claude], api: Any, body: Any) -> None:
     api.script(body)
     (completion,) = ask(claude(), prompt_for())
     assert completion.status is AnswerStatus.FAILED
@@ -274,9 +266,7 @@ def test_claude_without_structured_outputs_is_asked_without(
 
     api.script(reply)
     model = claude(concurrency=1)
-    assert [str(completion) for completion in ask(model, prompt_for(), prompt_for("two"))] == [
-        f"Sure: {BID}"
-    ] * 2
+    assert [str(completion) for completion in ask(model, prompt_for(), prompt_for("two"))] == [f"Sure: {BID}"] * 2
     assert ["output_config" in request for request in api.requests] == [True, False, False]
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
         "claude-test-1 does not take structured outputs; its answers are read as they come"
@@ -305,11 +295,7 @@ def test_claude_structured_never_sends_no_schema(claude: Callable[..., Claude], 
 def test_claude_one_failure_leaves_the_others(claude: Callable[..., Claude], api: Any) -> None:
     def reply(request: dict[str, Any]) -> Any:
         text = request["messages"][0]["content"]
-        return (
-            api.reply(error("api_error"), status=400)
-            if "bad" in text
-            else api.reply(message(f"about {text}"))
-        )
+        return api.reply(error("api_error"), status=400) if "bad" in text else api.reply(message(f"about {text}"))
 
     api.script(reply)
     completions = ask(claude(), *(prompt_for(text) for text in ("one", "bad", "two", "three")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from handover.domain import Span
@@ -110,7 +110,6 @@ WORDS = st.lists(st.text(st.sampled_from("aAbßİıéEﬁ5東한"), min_size=1, 
 GAPS = st.sampled_from([" ", "\n", ", ", " – ", " 👩‍👧 ", "\r\n"])
 
 
-@settings(deadline=None)
 @given(words=WORDS, gap=GAPS)
 def test_grounding_gives_back_all_words_of_a_text(words: list[str], gap: str) -> None:
     text = gap.join(words)
@@ -119,7 +118,6 @@ def test_grounding_gives_back_all_words_of_a_text(words: list[str], gap: str) ->
     assert grounding.problems == ()
 
 
-@settings(deadline=None)
 @given(text=st.text(max_size=60), words=st.lists(st.text(max_size=6), max_size=6))
 def test_grounding_spans_never_overlap_nor_cut_words(text: str, words: list[str]) -> None:
     grounding = ground(text, [Mention(word, "L") for word in words])

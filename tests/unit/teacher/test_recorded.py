@@ -19,9 +19,7 @@ from handover.teacher.recorded import make_recorded
 
 def write(path: Path, *records: Any) -> Path:
     """A file with these records, one a line."""
-    path.write_text(
-        "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8"
-    )
+    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
     return path
 
 
@@ -71,9 +69,7 @@ def test_recorded_reads_all_files_of_a_folder(tmp_path: Path) -> None:
     assert answer_of(tmp_path, "stage", "two") == '{"label": "B"}'
 
 
-def test_recorded_files_are_read_again_only_when_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_recorded_files_are_read_again_only_when_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.jsonl", {"text": "one", "teacher": "A"})
     opened: list[Path] = []
     read = Path.open
@@ -119,12 +115,8 @@ def test_recorded_missing_file_says_what_to_set(tmp_path: Path) -> None:
 
 
 def test_recorded_model_id_changes_with_the_answers(tmp_path: Path) -> None:
-    first = make_recorded(
-        str(write(tmp_path / "a.jsonl", {"text": "t", "teacher": {"x": "A", "y": "A"}})), "x"
-    )
-    same = make_recorded(
-        str(write(tmp_path / "b.jsonl", {"text": "t", "teacher": {"x": "A", "y": "B"}})), "x"
-    )
+    first = make_recorded(str(write(tmp_path / "a.jsonl", {"text": "t", "teacher": {"x": "A", "y": "A"}})), "x")
+    same = make_recorded(str(write(tmp_path / "b.jsonl", {"text": "t", "teacher": {"x": "A", "y": "B"}})), "x")
     other = make_recorded(str(write(tmp_path / "c.jsonl", {"text": "t", "teacher": {"x": "B"}})), "x")
     assert first.model_id == same.model_id != other.model_id
     assert first.model_id.startswith("recorded-")

@@ -104,9 +104,7 @@ def test_tasks_entities_across_tokens_stay_exact_beside_the_doc(terms: Aspect) -
 
 
 def test_tasks_doc_with_an_answer_can_be_stored(stage: Aspect) -> None:
-    completion = Completion(
-        '{"label": "Bid"}', model="m", input_tokens=3, latency_ms=1.5, stop_reason="end_turn"
-    )
+    completion = Completion('{"label": "Bid"}', model="m", input_tokens=3, latency_ms=1.5, stop_reason="end_turn")
     doc, answer = parse(stage, "to buy", [completion])
     (stored,) = DocBin(docs=[doc], store_user_data=True).get_docs(doc.vocab)
     assert read_answer(stored) == answer
@@ -140,9 +138,7 @@ def test_tasks_refuse_what_they_cannot_ask(stage: Aspect, change: dict[str, obje
 def test_tasks_from_a_config_ask_the_same_as_from_an_aspect(stage: Aspect, terms: Aspect) -> None:
     choice = make_choice_task(["Bid", "Offer", "Trade"], stage.question, {"Bid": "wants to buy"})
     assert choice.prompt_hash == task_for(stage).prompt_hash
-    entities = make_entities_task(
-        ["PRICE", "PLACE"], terms.question, {"PRICE": "an amount of money"}, "House rule."
-    )
+    entities = make_entities_task(["PRICE", "PLACE"], terms.question, {"PRICE": "an amount of money"}, "House rule.")
     assert entities.prompt_hash == task_for(terms, guidelines="House rule.").prompt_hash
     with pytest.raises(ConfigError, match="at least one label"):
         make_choice_task([], "Why?")

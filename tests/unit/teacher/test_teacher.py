@@ -138,9 +138,7 @@ def test_teacher_cut_off_answer_is_asked_again_with_a_higher_limit(scripted: Mak
         ("x" * 1_000_001, "has 1000001 characters, at most 1000000"),
     ],
 )
-def test_teacher_does_not_ask_about_unusable_texts(
-    scripted: Make, stage: Aspect, text: str, problem: str
-) -> None:
+def test_teacher_does_not_ask_about_unusable_texts(scripted: Make, stage: Aspect, text: str, problem: str) -> None:
     teacher, model = scripted(stage, BID)
     bad, good = teacher.annotate([text, "fine"], MemoryCache())
     assert bad.status is AnswerStatus.FAILED
@@ -204,11 +202,7 @@ def test_teacher_does_not_log_texts(scripted: Make, stage: Aspect, caplog: pytes
     with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, logger="spacy_llm"):
         answers = teacher.annotate(["in Wolfsburg", "fail Wolfsburg", "", "in Wolfsburg"], MemoryCache())
     told = [record for record in caplog.records if record.levelno >= logging.INFO]
-    assert any(
-        record.levelno == logging.DEBUG and "Wolfsburg" in record.getMessage() for record in caplog.records
-    )
-    assert told and not [
-        record for record in told if "Wolfsburg" in record.getMessage() + str(record.exc_info)
-    ]
+    assert any(record.levelno == logging.DEBUG and "Wolfsburg" in record.getMessage() for record in caplog.records)
+    assert told and not [record for record in told if "Wolfsburg" in record.getMessage() + str(record.exc_info)]
     assert "4 texts (1 from the cache): 2 failed, 2 unparsed" in told[-1].getMessage()
     assert "Wolfsburg" not in repr(answers) + str([answer.problems for answer in answers])
