@@ -130,17 +130,16 @@ def _shortage(look: _Look, min_gold: int) -> Decision | None:
     if n < max(1, min_gold):
         needed = max(1, min_gold) - n
         reason = f"{n} of at least {max(1, min_gold)} gold tasks are annotated; {needed} more are needed."
-    elif not _has_answers(look):
+    elif not has_answers(look.kind, look.classes.rows):
         reason = f"None of the {n} gold tasks has anything to find; wait for gold with at least one label."
     else:
         return None
     return look.decision(Outcome.NEED_MORE, reason, low=-1.0, high=1.0, alpha=0.0, needed=needed)
 
 
-def _has_answers(look: _Look) -> bool:
-    if look.kind is Kind.CHOICE:
-        return True
-    return bool(np.any(look.classes.rows[:, 0] + look.classes.rows[:, 2] > 0))
+def has_answers(kind: Kind, table: Counts) -> bool:
+    """Whether the references have anything to find; without it every F score is 0 and says nothing."""
+    return kind is Kind.CHOICE or bool(np.any(table[:, 0] + table[:, 2] > 0))
 
 
 def _verdict(look: _Look, low: float) -> tuple[Outcome, int | None, str]:
