@@ -7,6 +7,8 @@ bootstrap    resampled differences between student and teacher on the same docum
 bounds       confidence bounds of that difference that hold for few documents, too
 spending     how much of the permitted error one look at the gold may use
 gate         promote the student, keep the teacher, or wait for more gold
+permutation  could a difference between two sets of documents be chance?
+drift        are the texts still like those the student was chosen on?
 rollback     after a handover: has the student fallen behind?
 simulate     what the gate does over many looks, by simulation
 simulate_after   the same for what follows a handover

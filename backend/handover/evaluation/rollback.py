@@ -13,16 +13,14 @@ with the looks since then, the gold since then, and all gold to come since then.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from handover.domain import Decision, Kind, Outcome, Server
 from handover.evaluation.bootstrap import classes_of
 from handover.evaluation.gate import has_answers, judge
+from handover.evaluation.permutation import permutation_p
 from handover.evaluation.power import documents_for
 from handover.evaluation.scores import Counts, metric, metric_of
 
@@ -31,8 +29,6 @@ _HOPELESS = 20
 _LEAST_DROP = 0.02
 """A student's score at its handover is a little too high, because it was chosen for it; a smaller drop than
 this is not held against it."""
-_CELLS = 1_000_000
-_TAIL = 20
 
 
 @dataclass(frozen=True)
@@ -163,7 +159,14 @@ def judge_drop(
             "needed, with something to find."
         )
         return Drop(Outcome.NEED_MORE, False, reason, p=1.0, alpha=0.0, **values)
-    p = _permutation_p(kind, before, now, draws=_draws(alpha, resamples), seed=seed)
+    p = permutation_p(
+        before,
+        now,
+        lambda earlier, later: metric(kind, earlier) - metric(kind, later),
+        alpha=alpha,
+        resamples=resamples,
+        seed=seed,
+    )
     sentence = (
         f"Student {metric_of(kind)} {scores[1]:.3f} on {len(now)} gold tasks since the handover, {scores[0]:.3f} on "
         f"{len(before)} at it (p {p:.2g}, alpha {alpha:.2g})"
@@ -173,33 +176,3 @@ def judge_drop(
     outcome = Outcome.ROLLBACK if rolls_back else Outcome.KEEP
     advice = "The teacher takes over again." if rolls_back else "Ask the teacher about new gold to tell why."
     return Drop(outcome, True, f"{sentence}: it dropped by more than chance. {advice}", p=p, alpha=alpha, **values)
-
-
-def _draws(alpha: float, resamples: int) -> int:
-    return math.ceil(max(resamples, min(_TAIL / max(alpha, 1e-9), _CELLS)))
-
-
-def _permutation_p(kind: Kind, before: Counts, now: Counts, *, draws: int, seed: int) -> float:
-    """How often a random division of all documents shows a drop at least as large as the real one."""
-    rows, where = np.unique(np.vstack([before, now]), axis=0, return_inverse=True)
-    where = where.reshape(-1)
-    sizes = np.bincount(where, minlength=len(rows))
-    total = sizes @ rows
-    observed = _drop(kind, total, np.bincount(where[len(before) :], minlength=len(rows))[None, :] @ rows)[0]
-    hits = 0
-    for drawn in _divisions(sizes, len(now), draws, np.random.default_rng(seed)):
-        hits += int(np.sum(_drop(kind, total, drawn @ rows) >= observed - 1e-12))
-    return (1 + hits) / (1 + draws)
-
-
-def _drop(kind: Kind, total: Counts, now: Counts) -> Counts:
-    return metric(kind, total - now) - metric(kind, now)
-
-
-def _divisions(
-    sizes: NDArray[np.int64], number: int, draws: int, rng: np.random.Generator
-) -> Iterator[NDArray[np.int64]]:
-    """How many documents of each class fall to the new gold, in parts of shape (·, classes)."""
-    step = max(1, _CELLS // len(sizes))
-    for done in range(0, draws, step):
-        yield rng.multivariate_hypergeometric(sizes, number, size=min(step, draws - done), method="marginals")
