@@ -201,9 +201,7 @@ def _word_table(texts: Sequence[str], vocabulary: Collection[str]) -> Table:
 
 
 def _confidence_sign(before: Sample, now: Sample, test: _Test, min_texts: int) -> Sign | None:
-    earlier, later = (
-        np.array([[c, 1.0] for c in sample.confidences if c is not None], dtype=np.float64) for sample in (before, now)
-    )
+    earlier, later = (_confidence_table(sample) for sample in (before, now))
     if min(len(earlier), len(later)) < max(1, min_texts):
         return None
     old, new = (float(_mean(table.sum(axis=0))) for table in (earlier, later))
@@ -217,6 +215,11 @@ def _confidence_sign(before: Sample, now: Sample, test: _Test, min_texts: int) -
         warning=p <= test.alpha and old - new >= LEAST_CONFIDENCE_DROP,
         sentence=f"Mean confidence {new:.3f} on {len(now.texts)} new texts, before {old:.3f} (p {p:.2g}).",
     )
+
+
+def _confidence_table(sample: Sample) -> Table:
+    """Confidence and 1 for each text that has one; rounded, because the test is quick where numbers repeat."""
+    return np.array([[round(c, 2), 1.0] for c in sample.confidences if c is not None], dtype=np.float64)
 
 
 def _mean(sums: Table) -> Table:
