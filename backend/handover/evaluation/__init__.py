@@ -2,6 +2,7 @@
 
 split        which task is gold, dev or train; near-identical texts together
 consensus    several annotations of one task become one, or none
+agreement    how well people agree with each other: the ceiling of every score
 scores       sufficient statistics per document, and scores with spaCy's names
 bootstrap    resampled differences between student and teacher on the same documents
 bounds       confidence bounds of that difference that hold for few documents, too
