@@ -8,7 +8,10 @@ bootstrap    resampled differences between student and teacher on the same docum
 bounds       confidence bounds of that difference that hold for few documents, too
 spending     how much of the permitted error one look at the gold may use
 gate         promote the student, keep the teacher, or wait for more gold
+per_label    hand over label by label, and merge both answers
 permutation  could a difference between two sets of documents be chance?
+anchoring    how far a suggestion draws people towards it
+utility      suggestions accepted untouched, and the time they save
 drift        are the texts still like those the student was chosen on?
 rollback     after a handover: has the student fallen behind?
 simulate     what the gate does over many looks, by simulation
