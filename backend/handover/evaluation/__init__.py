@@ -10,6 +10,7 @@ spending     how much of the permitted error one look at the gold may use
 gate         promote the student, keep the teacher, or wait for more gold
 per_label    hand over label by label, and merge both answers
 routing      the student where it is sure, the teacher for the rest
+forecast     how many more tasks until the student wins, and which labels are flat
 permutation  could a difference between two sets of documents be chance?
 anchoring    how far a suggestion draws people towards it
 utility      suggestions accepted untouched, and the time they save
