@@ -4,6 +4,8 @@ split        which task is gold, dev or train; near-identical texts together
 consensus    several annotations of one task become one, or none
 agreement    how well people agree with each other: the ceiling of every score
 scores       sufficient statistics per document, and scores with spaCy's names
+span_errors  what kind of error a wrong span is
+disagreements    tasks on which teacher and student differ
 bootstrap    resampled differences between student and teacher on the same documents
 bounds       confidence bounds of that difference that hold for few documents, too
 spending     how much of the permitted error one look at the gold may use

@@ -14,7 +14,7 @@ from handover.domain import Annotation, Decision, Kind, Outcome
 from handover.evaluation.bootstrap import Classes, classes_of, paired_bootstrap
 from handover.evaluation.bounds import lower_bound, upper_bound
 from handover.evaluation.power import documents_for
-from handover.evaluation.scores import Counts, counts, metric, metric_of
+from handover.evaluation.scores import Counts, counts, errors_of, metric, metric_of
 
 _HOPELESS = 20
 """A difference that takes more than this many times the present gold to show is not worth waiting for."""
@@ -162,7 +162,7 @@ def _verdict(look: _Look, low: float) -> tuple[Outcome, int | None, str]:
 def _details(look: _Look, resampled: NDArray[np.float64]) -> dict[str, Any]:
     low, high = np.quantile(resampled, [0.025, 0.975])
     width = look.classes.rows.shape[1] // 2
-    lead = _errors(look.kind, look.classes.rows[:, width:]) - _errors(look.kind, look.classes.rows[:, :width])
+    lead = errors_of(look.kind, look.classes.rows[:, width:]) - errors_of(look.kind, look.classes.rows[:, :width])
     sizes = look.classes.sizes
     return {
         "interval_95": [float(low), float(high)],
@@ -170,8 +170,3 @@ def _details(look: _Look, resampled: NDArray[np.float64]) -> dict[str, Any]:
         "losses": int(sizes[lead < 0].sum()),
         "ties": int(sizes[lead == 0].sum()),
     }
-
-
-def _errors(kind: Kind, rows: Counts) -> Counts:
-    """Errors in each row of counts: a wrong choice, or false alarms and misses."""
-    return 1 - rows[:, 0] if kind is Kind.CHOICE else rows[:, 1] + rows[:, 2]
