@@ -44,6 +44,15 @@ class LearningPoint:
     per_label: Mapping[str, float] = field(default_factory=dict)
 
 
+def nested_sizes(n: int, *, least: int = 20, most: int = 5) -> tuple[int, ...]:
+    """Sizes to train on for a curve over `n` tasks: all, a half, a quarter…, rising, down to `least` at the earliest.
+
+    Train on the first tasks of one random order for each seed, so that smaller sets are part of larger ones.
+    """
+    sizes = [n >> step for step in range(most)]
+    return tuple(size for size in reversed(sizes) if size >= least)
+
+
 @dataclass(frozen=True)
 class PowerLaw:
     """score(n) = limit - scale * n ** -exponent."""

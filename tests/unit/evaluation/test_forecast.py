@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handover.evaluation.forecast import Forecast, LearningPoint, PowerLaw, forecast
+from handover.evaluation.forecast import Forecast, LearningPoint, PowerLaw, forecast, nested_sizes
 
 SIZES = (50, 100, 200, 400)
 
@@ -153,3 +153,10 @@ def test_forecast_does_not_call_a_noisy_label_flat() -> None:
 def test_forecast_is_reproducible() -> None:
     data = points(PowerLaw(0.95, 2.0, 0.5), noise=0.01)
     assert look(data, 0.9) == look(data, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"), [(400, (25, 50, 100, 200, 400)), (101, (25, 50, 101)), (30, (30,)), (19, ()), (0, ())]
+)
+def test_forecast_sizes_are_halves(n: int, expected: tuple[int, ...]) -> None:
+    assert nested_sizes(n) == expected

@@ -198,3 +198,8 @@ def test_rollback_warnings_about_drops_are_rare_although_students_are_chosen() -
     runs = 60
     assert simulate_drop(World(difference=0.03), looks=[30, 60, 120, 240], runs=runs) <= 0.05 + 3 * 0.0282
     assert simulate_drop(World(difference=0.1), drop=0.2, looks=[30, 60, 120, 240], runs=20) >= 0.8
+
+
+def test_rollback_simulation_of_drops_needs_a_student_that_is_chosen() -> None:
+    with pytest.raises(ValueError, match=r"-0.02 ahead, expected above 0"):
+        simulate_drop(World(difference=-0.02), looks=[30], runs=1)
