@@ -115,8 +115,10 @@ def simulate_drop(
 
     Each run has the gate choose a student at one of the looks `at_handover`, so that its score there is as flattering
     as it is in life; runs without a handover do not count. `drop` is how much its true share of right items falls
-    afterwards.
+    afterwards. Raises ValueError when the student of the world is not ahead: it would hardly ever be chosen.
     """
+    if world.difference <= 0:
+        raise ValueError(f"No handover to look back on: the student is {world.difference:+g} ahead, expected above 0.")
     rng = np.random.default_rng(seed)
     later = World(kind=world.kind, teacher=world.teacher + world.difference - drop, discordance=0.0, spans=world.spans)
     warned: list[bool] = []
