@@ -42,11 +42,12 @@ class AnswerStatus(str, Enum):
 
 
 class Outcome(str, Enum):
-    """What the gate decided."""
+    """What the gate decided. KEEP: whoever serves goes on; ROLLBACK: the teacher takes over again."""
 
     PROMOTE = "promote"
     KEEP = "keep"
     NEED_MORE = "need_more"
+    ROLLBACK = "rollback"
 
 
 @dataclass(frozen=True)
