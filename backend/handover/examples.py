@@ -21,12 +21,17 @@ from handover.store.projects import aspect_of
 
 @dataclass(frozen=True)
 class LabelledTask:
-    """A task with the annotation its annotators agree on."""
+    """A task with the annotation its annotators agree on.
+
+    `revision` is that of its newest annotation, `group` the key of the near-identical texts it belongs to.
+    """
 
     task_id: int
     ls_task_id: int
     text: str
     annotation: Annotation
+    revision: int = 0
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,14 @@ class Examples:
     @property
     def gold_hash(self) -> str:
         """Identifies the gold: texts and annotations."""
-        rows = sorted((task.ls_task_id, task.text, task.annotation.to_json()) for task in self.gold)
-        payload = json.dumps([list(row) for row in rows], sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(payload.encode()).hexdigest()[:12]
+        return hash_of(self.gold)
+
+
+def hash_of(tasks: Iterable[LabelledTask]) -> str:
+    """Identifies labelled tasks: texts and annotations."""
+    rows = sorted((task.ls_task_id, task.text, json.dumps(task.annotation.to_json())) for task in tasks)
+    payload = json.dumps([list(row) for row in rows], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(payload.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def load_examples(session: Session, aspect_row: AspectRow, *, max_text_chars: int) -> Examples:
@@ -73,7 +83,8 @@ def load_examples(session: Session, aspect_row: AspectRow, *, max_text_chars: in
         if agreed is None:
             ties += 1
             continue
-        by_split[split].append(LabelledTask(task.id, task.ls_id, text, agreed))
+        revision = max(row.revision for row in usable)
+        by_split[split].append(LabelledTask(task.id, task.ls_id, text, agreed, revision, task.group_key))
     train, dev, gold = (tuple(by_split[split]) for split in (Split.TRAIN, Split.DEV, Split.GOLD))
     return Examples(train=train, dev=dev, gold=gold, voided=voided, ties=ties, unusable=unusable)
 

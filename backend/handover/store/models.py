@@ -97,7 +97,8 @@ class AspectRow(Base):
     """An aspect of a project: its definition, who serves it, and how far its training got.
 
     `server`, `teacher_id` and `champion_id` say who should answer; `live_version` and `live_student_id` say
-    whose answers Label Studio shows until the switch is complete.
+    whose answers Label Studio shows until the switch is complete. Nothing but a person changes the server while
+    it is `pinned`.
     """
 
     __tablename__ = "aspects"
@@ -119,6 +120,8 @@ class AspectRow(Base):
     )
     trained_revision: Mapped[int] = mapped_column(default=0)
     attempted_revision: Mapped[int] = mapped_column(default=0)
+    looked_revision: Mapped[int] = mapped_column(default=0)
+    pinned: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
@@ -307,7 +310,12 @@ class EvaluationRow(Base):
 
 
 class DecisionRow(Base):
-    """A decision of the gate, or of a person, with its reason. Rows are only added."""
+    """A decision about who serves, with its reason. Rows are only added.
+
+    `actor` says who decided (`domain.Actor`), `author` names a person. `applied` is true where the decision took
+    effect: false for what a pin withheld, and where all stays as it is. `mark` is the newest revision of the
+    annotations that had been read.
+    """
 
     __tablename__ = "decisions"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -318,9 +326,25 @@ class DecisionRow(Base):
     outcome: Mapped[str]
     reason: Mapped[str]
     actor: Mapped[str] = mapped_column(default="gate")
+    author: Mapped[str] = mapped_column(default="")
+    applied: Mapped[bool] = mapped_column(default=False)
+    mark: Mapped[int] = mapped_column(default=0)
     n: Mapped[int] = mapped_column(default=0)
     planned: Mapped[int] = mapped_column(default=0)
     alpha: Mapped[float] = mapped_column(default=0.0)
+    details: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class FindingRow(Base):
+    """What was found out about an aspect besides its decisions: drift, a forecast. The newest of a kind counts."""
+
+    __tablename__ = "findings"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    aspect_id: Mapped[int] = _cascade("aspects.id")
+    kind: Mapped[str]
+    is_warning: Mapped[bool] = mapped_column(default=False)
+    text: Mapped[str]
     details: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 

@@ -1,0 +1,48 @@
+"""Decisions after the handover: who decided, what a pin withheld, and what was found out."""
+
+import sqlalchemy as sa
+from alembic import op
+
+
+revision = '0003'
+down_revision = '0001'
+
+
+def upgrade() -> None:
+    with op.batch_alter_table('aspects', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('looked_revision', sa.Integer(), nullable=False, server_default='0'))
+        batch_op.add_column(sa.Column('pinned', sa.Boolean(), nullable=False, server_default=sa.false()))
+
+    with op.batch_alter_table('decisions', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('author', sa.Text(), nullable=False, server_default=''))
+        batch_op.add_column(sa.Column('applied', sa.Boolean(), nullable=False, server_default=sa.false()))
+        batch_op.add_column(sa.Column('mark', sa.Integer(), nullable=False, server_default='0'))
+    # What replaced one student by another cost nothing of the gate's error budget; it has an actor of its own now.
+    op.execute(sa.text("UPDATE decisions SET actor = 'dev' WHERE outcome = 'promote' AND alpha = 0"))
+    # Until now a promotion always took effect, and gold up to the last training at the latest had chosen the student.
+    op.execute(sa.text("UPDATE decisions SET applied = (outcome = 'promote')"))
+    trained = "SELECT aspects.trained_revision FROM aspects WHERE aspects.id = decisions.aspect_id"
+    op.execute(sa.text(f"UPDATE decisions SET mark = ({trained})"))
+
+    op.create_table('findings',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('aspect_id', sa.Integer(), nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('is_warning', sa.Boolean(), nullable=False),
+    sa.Column('text', sa.Text(), nullable=False),
+    sa.Column('details', sa.JSON(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['aspect_id'], ['aspects.id'], name=op.f('fk_findings_aspect_id_aspects'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_findings'))
+    )
+    with op.batch_alter_table('findings', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_findings_aspect_id'), ['aspect_id'], unique=False)
+
+
+def downgrade() -> None:
+    op.drop_table('findings')
+    # Not in a batch: on SQLite that would make the tables anew, and dropping the old ones drops what refers to them.
+    for column in ('mark', 'applied', 'author'):
+        op.drop_column('decisions', column)
+    for column in ('pinned', 'looked_revision'):
+        op.drop_column('aspects', column)
