@@ -210,9 +210,12 @@ def _by_teacher(
 
 def _wanted_of(session: Session, runtime: Runtime, project: ProjectRow, row: AspectRow) -> Served:
     student = _student_of(session, row.champion_id) if row.server == Server.STUDENT.value else None
+    teacher_id = teacher_id_of(runtime, project, row)
     if student is not None:
+        # One that cannot be built now is no other teacher: the decision about the last one still holds.
+        row.teacher_id = teacher_id or row.teacher_id
         return Served(row, aspect_of(row), student_version_name(row.name, student), student)
-    row.teacher_id = teacher_id_of(runtime, project, row)
+    row.teacher_id = teacher_id
     return Served(row, aspect_of(row), teacher_version(row.name, row.teacher_id), None)
 
 

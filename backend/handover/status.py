@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from handover.domain import Outcome, Server
+from handover.domain import Server
 from handover.examples import load_examples
 from handover.settings import Settings
 from handover.store import annotations as annotation_store
@@ -15,16 +15,18 @@ from handover.store.answers import count_by_status
 from handover.store.jobs import recent_jobs
 from handover.store.models import AspectRow, EvaluationRow, JobRow, ProjectRow, StudentRow
 from handover.store.projects import all_projects, aspects_of
-from handover.store.students import decisions_of, last_evaluation
+from handover.store.students import decisions_of, handover_of, last_evaluation, switches_of
 from handover.store.tasks import count_by_split, count_finished_tasks
+from handover.validity import validity_of
 
 
 @dataclass(frozen=True)
 class AspectStatus:
     """Where one aspect stands.
 
-    Scores are None before the first look at the gold; `reason` belongs to the newest decision, `promotion` to
-    the newest one that handed over from teacher to student.
+    Scores are None before the first look at the gold; `reason` belongs to the newest decision, `switch` and
+    `switch_reason` to the last handover or rollback. `void` says why the decision for the student that serves does
+    not hold any more, and is empty while it does.
     """
 
     name: str
@@ -49,7 +51,10 @@ class AspectStatus:
     interval: tuple[float, float] | None
     decision: str
     reason: str
-    promotion: str
+    switch: str
+    switch_reason: str
+    void: str
+    pinned: bool
 
 
 @dataclass(frozen=True)
@@ -102,10 +107,10 @@ def _project(session: Session, settings: Settings, project: ProjectRow) -> Proje
 def _aspect(session: Session, settings: Settings, row: AspectRow) -> AspectStatus:
     examples = load_examples(session, row, max_text_chars=settings.max_text_chars)
     evaluation = last_evaluation(session, row.id)
-    decisions = decisions_of(session, row.id)
-    decision = decisions[0] if decisions else None
-    # Only looks at the gold spend of alpha; a student that replaces another is no handover.
-    promotions = [d.reason for d in decisions if d.outcome == Outcome.PROMOTE.value and d.alpha > 0]
+    decision = next(iter(decisions_of(session, row.id, limit=1)), None)
+    switch = next(reversed(switches_of(session, row.id)), None)
+    handover = handover_of(session, row)
+    validity = validity_of(handover, teacher_id=row.teacher_id, gold=examples.gold, min_gold=settings.min_gold)
     interval = (decision.details["low"], decision.details["high"]) if decision and "low" in decision.details else None
     return AspectStatus(
         name=row.name,
@@ -124,7 +129,10 @@ def _aspect(session: Session, settings: Settings, row: AspectRow) -> AspectStatu
         answers=count_by_status(session, row.id, row.live_version),
         decision=decision.outcome if decision else "",
         reason=decision.reason if decision else "No look at the gold yet.",
-        promotion=promotions[0] if promotions else "",
+        switch=switch.outcome if switch is not None else "",
+        switch_reason=switch.reason if switch is not None else "",
+        void=validity.reason,
+        pinned=row.pinned,
         interval=interval,
         **_scores(session, evaluation),
     )

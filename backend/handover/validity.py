@@ -46,7 +46,7 @@ def validity_of(
     """
     if handover is None or handover.actor == Actor.PERSON.value:
         return HOLDS
-    if teacher_id not in ("", handover.teacher_id):
+    if has_other_teacher(handover, teacher_id):
         return Validity(
             Void.TEACHER,
             f"decision void: teacher changed (it was {handover.teacher_id or 'none'}, now it is {teacher_id}). The "
@@ -60,3 +60,10 @@ def validity_of(
             "needed). The student goes on until a look at enough gold decides.",
         )
     return HOLDS
+
+
+def has_other_teacher(handover: DecisionRow | None, teacher_id: str) -> bool:
+    """Whether a decision of the gate was about another teacher than this one."""
+    if handover is None or handover.actor == Actor.PERSON.value:
+        return False
+    return teacher_id not in ("", handover.teacher_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from handover.domain import Outcome
 from handover.status import AspectStatus, ProjectStatus, Status
 
 
@@ -48,6 +49,11 @@ def _lines(aspect: AspectStatus) -> list[str]:
         scores = f"teacher {aspect.teacher_score:.3f}, student {aspect.student_score:.3f}"
         lines.append(f"  {aspect.metric} on {aspect.scored_on} gold tasks: {scores} ({aspect.student})")
     lines.append(f"  {aspect.reason}")
-    if aspect.promotion not in ("", aspect.reason):
-        lines.append(f"  handed over: {aspect.promotion}")
+    if aspect.switch_reason not in ("", aspect.reason):
+        verb = "handed over" if aspect.switch == Outcome.PROMOTE.value else "rolled back"
+        lines.append(f"  {verb}: {aspect.switch_reason}")
+    if aspect.void:
+        lines.append(f"  {aspect.void}")
+    if aspect.pinned:
+        lines.append("  pinned: only a person changes who serves; `handover unpin` ends it")
     return lines

@@ -20,7 +20,7 @@ from handover.intake import (
 )
 from handover.jobs import refresh
 from handover.jobs.queue import JobKind
-from handover.jobs.trigger import trigger_retrains
+from handover.jobs.trigger import trigger_looks, trigger_retrains
 from handover.labelstudio.client import LabelStudioClient, TaskState
 from handover.runtime import Runtime
 from handover.serving import register
@@ -129,6 +129,7 @@ def _follow_up(runtime: Runtime, project: ProjectRow) -> None:
         runtime.queue.enqueue(JobKind.REFRESH, project.id)
     runtime.queue.enqueue(JobKind.PREFETCH, project.id)
     trigger_retrains(runtime, project.id)
+    trigger_looks(runtime, project.id)
 
 
 def _batches(states: Iterable[TaskState]) -> Iterable[list[TaskState]]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from handover.domain import Split
 from handover.errors import ConfigError
 from handover.jobs.prefetch import push_known
+from handover.jobs.trigger import trigger_looks
 from handover.labelstudio.client import LabelStudioClient
 from handover.runtime import Runtime
 from handover.serving import go_live, version_of, wanted
@@ -45,6 +46,7 @@ def run(runtime: Runtime, project_id: int, progress: Progress) -> dict[str, obje
         now = wanted(session, runtime, project)
         if version_of(now) == version:
             go_live(project, now)
+    trigger_looks(runtime, project.id)  # a changed teacher voids decisions
     logger.info("Project %d shows %s (%d predictions pushed)", project.ls_id, version, pushed)
     return {"version": version, "pushed": pushed}
 

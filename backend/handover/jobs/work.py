@@ -13,6 +13,7 @@ from handover.jobs import prefetch as prefetch_job
 from handover.jobs import reconcile as reconcile_job
 from handover.jobs import refresh as refresh_job
 from handover.jobs import retrain as retrain_job
+from handover.jobs.settle import look_and_settle
 from handover.runtime import Runtime
 from handover.settings import Settings
 from handover.store import jobs as job_store
@@ -30,9 +31,15 @@ def prefetch(project_id: int) -> Report:
 
 
 def retrain(aspect_id: int) -> Report:
-    """Examples, student, scores, gate, promotion."""
+    """Examples, student, and a look at it."""
     with _job() as (runtime, progress):
         return retrain_job.run(runtime, aspect_id, progress)
+
+
+def look(aspect_id: int) -> Report:
+    """Scores on gold, decision, promotion or rollback."""
+    with _job() as (runtime, _progress):
+        return look_and_settle(runtime, aspect_id)
 
 
 def refresh(project_id: int) -> Report:

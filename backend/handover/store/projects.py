@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from handover.domain import Aspect, Kind, Label, Server
+from handover.domain import Actor, Aspect, Kind, Label, Outcome, Server
 from handover.errors import NotFoundError
-from handover.store.models import AspectRow, ProjectRow, StudentRow
+from handover.store.models import AspectRow, DecisionRow, ProjectRow, StudentRow
 
 
 def project_by_ls_id(session: Session, ls_id: int) -> ProjectRow | None:
@@ -111,12 +112,26 @@ def _put_aspect(session: Session, project: ProjectRow, row: AspectRow | None, as
     if row.active and row.definition == definition:
         row.position = position
         return False
-    if row.definition["labels"] != definition["labels"] or row.definition["kind"] != definition["kind"]:
-        # A student only knows the labels it was trained with.
-        row.server, row.champion_id = Server.TEACHER.value, None
-        row.trained_revision = row.attempted_revision = 0
+    if _answers_of(row.definition) != _answers_of(definition):
+        _forget_champion(session, row)
+        row.trained_revision = row.attempted_revision = row.looked_revision = 0
     row.definition, row.active, row.position = definition, True, position
     return True
+
+
+def _answers_of(definition: dict[str, Any]) -> tuple[str, set[str]]:
+    """What can be answered: another hint or question makes another teacher, but no other answers."""
+    return definition["kind"], {name for name, _ in definition["labels"]}
+
+
+def _forget_champion(session: Session, row: AspectRow) -> None:
+    """A student only knows the labels it was trained with."""
+    if row.server == Server.STUDENT.value:
+        decision = DecisionRow(aspect_id=row.id, student_id=row.champion_id, outcome=Outcome.ROLLBACK.value, details={})
+        decision.actor, decision.applied, decision.teacher_id = Actor.CONFIG.value, True, row.teacher_id
+        decision.reason = "The labels changed, and the student only knows those it was trained with."
+        session.add(decision)
+    row.server, row.champion_id, row.pinned = Server.TEACHER.value, None, False
 
 
 def versions_of(session: Session, *, ls_project_id: int | None) -> list[str]:

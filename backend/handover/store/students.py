@@ -53,17 +53,23 @@ def switches_of(session: Session, aspect_id: int) -> Sequence[DecisionRow]:
     return session.scalars(query.order_by(DecisionRow.id)).all()
 
 
-def newest_student(session: Session, aspect_id: int) -> StudentRow | None:
-    """The student that was trained last."""
-    query = select(StudentRow).where(StudentRow.aspect_id == aspect_id)
-    return session.scalar(query.order_by(StudentRow.id.desc()).limit(1))
-
-
 def champion_of(session: Session, row: AspectRow) -> StudentRow | None:
     """The student that should answer for an aspect, None while the teacher does."""
     if row.server != Server.STUDENT.value or row.champion_id is None:
         return None
     return session.get(StudentRow, row.champion_id)
+
+
+def subject_of(session: Session, row: AspectRow) -> StudentRow | None:
+    """The student that is looked at without a training: the one that serves, else the newest.
+
+    None without one, or when none was trained since the labels changed.
+    """
+    champion = champion_of(session, row)
+    if champion is not None or row.trained_revision == 0:
+        return champion
+    query = select(StudentRow).where(StudentRow.aspect_id == row.id)
+    return session.scalar(query.order_by(StudentRow.id.desc()).limit(1))
 
 
 def handover_of(session: Session, row: AspectRow) -> DecisionRow | None:
@@ -80,6 +86,14 @@ def last_evaluation(session: Session, aspect_id: int, *, student_id: int | None 
     if student_id is not None:
         query = query.where(EvaluationRow.student_id == student_id)
     return session.scalar(query.order_by(EvaluationRow.id.desc()).limit(1))
+
+
+def was_compared(session: Session, student_id: int, teacher_id: str, *, min_gold: int) -> bool:
+    """Whether there is a comparison of this student with this teacher on enough gold."""
+    query = select(EvaluationRow.id).where(
+        EvaluationRow.student_id == student_id, EvaluationRow.teacher_id == teacher_id, EvaluationRow.n >= min_gold
+    )
+    return session.scalar(query.limit(1)) is not None
 
 
 def decision_about(session: Session, evaluation: EvaluationRow) -> DecisionRow | None:

@@ -21,6 +21,14 @@ def tasks_by_ls_id(session: Session, project_id: int, ls_ids: Sequence[int]) -> 
     return found
 
 
+def tasks_by_id(session: Session, task_ids: Sequence[int]) -> dict[int, TaskRow]:
+    """Tasks by our ids."""
+    found: dict[int, TaskRow] = {}
+    for part in chunks(task_ids):
+        found.update({row.id: row for row in session.scalars(select(TaskRow).where(TaskRow.id.in_(part)))})
+    return found
+
+
 def is_finished() -> ColumnElement[bool]:
     """Condition on TaskRow: some person submitted an annotation or skipped the task."""
     return exists().where(AnnotationRow.task_id == TaskRow.id, ~AnnotationRow.deleted)

@@ -81,6 +81,11 @@ class Teacher:
         """Names model and prompt: with either changed it is another teacher."""
         return f"{self.model_id}-{self.prompt_hash[:8]}"
 
+    @property
+    def example_texts(self) -> tuple[str, ...]:
+        """The texts that the prompt shows as examples."""
+        return tuple(example.text for example in self._task.question.examples)
+
     def annotate(self, texts: Sequence[str], cache: AnswerCache) -> list[TeacherAnswer]:
         """One answer per text, in order. Only what the cache does not know is asked, and that once.
 
