@@ -12,12 +12,16 @@ from handover.examples import load_examples
 from handover.settings import Settings
 from handover.store import annotations as annotation_store
 from handover.store.answers import count_by_status
+from handover.store.findings import newest_findings
 from handover.store.jobs import recent_jobs
-from handover.store.models import AspectRow, EvaluationRow, JobRow, ProjectRow, StudentRow
+from handover.store.models import AspectRow, DecisionRow, EvaluationRow, JobRow, ProjectRow, StudentRow
 from handover.store.projects import all_projects, aspects_of
 from handover.store.students import decisions_of, handover_of, last_evaluation, switches_of
 from handover.store.tasks import count_by_split, count_finished_tasks
 from handover.validity import validity_of
+
+SERVING = ("drift", "drop")
+"""Kinds of findings that are about a student that serves."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class AspectStatus:
     switch_reason: str
     void: str
     pinned: bool
+    findings: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -133,9 +138,25 @@ def _aspect(session: Session, settings: Settings, row: AspectRow) -> AspectStatu
         switch_reason=switch.reason if switch is not None else "",
         void=validity.reason,
         pinned=row.pinned,
+        findings=_findings(session, row, handover),
         interval=interval,
         **_scores(session, evaluation),
     )
+
+
+def _findings(session: Session, row: AspectRow, handover: DecisionRow | None) -> tuple[dict[str, Any], ...]:
+    """The newest finding of each kind; those about a student that serves count while it does."""
+    since = handover.created_at if handover is not None else None
+    rows = [
+        finding
+        for finding in newest_findings(session, row.id)
+        if finding.kind not in SERVING or (since is not None and finding.created_at >= since)
+    ]
+    return tuple(
+        {"kind": f.kind, "is_warning": f.is_warning, "text": f.text, "details": f.details,
+         "at": f.created_at.isoformat()}
+        for f in rows
+    )  # fmt: skip
 
 
 def _scores(session: Session, evaluation: EvaluationRow | None) -> dict[str, Any]:

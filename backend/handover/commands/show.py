@@ -54,6 +54,8 @@ def _lines(aspect: AspectStatus) -> list[str]:
         lines.append(f"  {verb}: {aspect.switch_reason}")
     if aspect.void:
         lines.append(f"  {aspect.void}")
+    for finding in aspect.findings:
+        lines.append(f"  {'warning: ' if finding['is_warning'] else ''}{finding['kind']}: {finding['text']}")
     if aspect.pinned:
         lines.append("  pinned: only a person changes who serves; `handover unpin` ends it")
     return lines

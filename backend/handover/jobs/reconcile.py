@@ -9,7 +9,8 @@ from itertools import islice
 
 from sqlalchemy.orm import Session
 
-from handover.errors import ConfigError
+from handover.domain import Server
+from handover.errors import ArtifactError, ConfigError
 from handover.intake import (
     apply_annotation,
     apply_tasks,
@@ -19,6 +20,7 @@ from handover.intake import (
     options_for,
 )
 from handover.jobs import refresh
+from handover.jobs.drift import check_drift
 from handover.jobs.queue import JobKind
 from handover.jobs.trigger import trigger_looks, trigger_retrains
 from handover.labelstudio.client import LabelStudioClient, TaskState
@@ -130,6 +132,18 @@ def _follow_up(runtime: Runtime, project: ProjectRow) -> None:
     runtime.queue.enqueue(JobKind.PREFETCH, project.id)
     trigger_retrains(runtime, project.id)
     trigger_looks(runtime, project.id)
+    _check_drift(runtime, project)
+
+
+def _check_drift(runtime: Runtime, project: ProjectRow) -> None:
+    """New texts need no gold to differ from the old ones."""
+    with runtime.database.read() as session:
+        served = [row.id for row in aspects_of(session, project.id) if row.server == Server.STUDENT.value]
+    for aspect_id in served:
+        try:
+            check_drift(runtime, aspect_id)
+        except ArtifactError:
+            logger.exception("Drift of aspect %d cannot be measured", aspect_id)
 
 
 def _batches(states: Iterable[TaskState]) -> Iterable[list[TaskState]]:

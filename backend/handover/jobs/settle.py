@@ -7,6 +7,7 @@ import logging
 from sqlalchemy.orm import Session
 
 from handover.domain import Outcome
+from handover.jobs.drift import check_drift, check_drop
 from handover.jobs.look import Known, Look, take_look
 from handover.jobs.queue import JobKind
 from handover.jobs.situation import Situation, read_situation
@@ -37,12 +38,18 @@ def look_and_settle(runtime: Runtime, aspect_id: int, student: StudentRow | None
         decision = _follow(session, row, look)
         if student is None or look is not None:
             row.looked_revision = situation.revision
-    if decision is None:
-        return {"student": looked_at.version, "outcome": "no new gold"}
-    logger.info("Aspect %s: %s", situation.row.name, decision.reason)
-    if decision.applied:
+    if decision is not None and decision.applied:
         runtime.queue.enqueue(JobKind.REFRESH, situation.project.id)
-    return {"student": looked_at.version, "outcome": decision.outcome, "reason": decision.reason}
+    check_drop(runtime, aspect_id, situation.examples.gold)
+    check_drift(runtime, aspect_id)
+    return _report(situation, looked_at, decision)
+
+
+def _report(situation: Situation, student: StudentRow, decision: DecisionRow | None) -> Report:
+    if decision is None:
+        return {"student": student.version, "outcome": "no new gold"}
+    logger.info("Aspect %s: %s", situation.row.name, decision.reason)
+    return {"student": student.version, "outcome": decision.outcome, "reason": decision.reason}
 
 
 def _follow(session: Session, row: AspectRow, look: Look | Known | None) -> DecisionRow | None:
