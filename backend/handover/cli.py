@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 
-from handover import __version__
-from handover.errors import HandoverError
-from handover.settings import Settings
+from handover import __version__, cli_decisions
+from handover.console import AspectOption, ProjectOption, console
+from handover.console import say as _say
+from handover.console import sentences as _sentences
 
 app = typer.Typer(
     help="Human-in-the-loop distillation for Label Studio.",
@@ -25,36 +21,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
-
-ProjectOption = Annotated[int, typer.Option("--project", "-p", help="Label Studio's id of the project.")]
-AspectOption = Annotated[
-    str, typer.Option("--aspect", "-a", help="Name of the control tag; not needed when there is only one.")
-]
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False)
-
-
-@contextmanager
-def _sentences() -> Iterator[Settings]:
-    """Read the settings, and show our own errors as a sentence with exit code 1."""
-    try:
-        settings = Settings()
-        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        for name in ("httpx", "httpcore", "alembic", "spacy"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        yield settings
-    except ValidationError as error:
-        for problem in error.errors(include_input=False):
-            name = "HANDOVER_" + "_".join(str(part) for part in problem["loc"]).upper()
-            errors.print(f"{name}: {problem['msg']}", markup=False, style="red")
-        raise typer.Exit(1) from None
-    except HandoverError as error:
-        errors.print(str(error), markup=False, style="red")
-        raise typer.Exit(1) from None
 
 
 @app.callback(invoke_without_command=True)
@@ -228,3 +194,6 @@ def export(
         finally:
             runtime.close()
         _say(f"Exported student {student} to {path}. Use it: nlp = spacy.load({os.fspath(path)!r})")
+
+
+cli_decisions.add_commands(app)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from handover.domain import Actor, Aspect, Server, Split
+from handover.domain import Actor, Aspect, Outcome, Server, Split
 from handover.errors import TeacherError
 from handover.evaluation import spending
 from handover.evaluation.rollback import Switch, last_handover
@@ -24,7 +24,8 @@ class Situation:
     """An aspect at one moment. `champion` and `handover` are None while the teacher serves.
 
     `mark` is the revision after which gold counts for the next decision between teacher and student, `spent` the
-    looks that were paid for since the last switch, `planned` how much gold there will be in the end.
+    looks that were paid for since the last switch, `planned` how much gold there will be in the end. `is_watched`: a
+    student serves under a decision that holds, so that only falling behind ends it.
     """
 
     project: ProjectRow
@@ -39,16 +40,12 @@ class Situation:
     mark: int
     spent: tuple[spending.Look, ...]
     planned: int
+    is_watched: bool
 
     @property
     def gold(self) -> tuple[LabelledTask, ...]:
         """The gold that counts for the next decision."""
         return tuple(task for task in self.examples.gold if task.revision > self.mark)
-
-    @property
-    def is_watched(self) -> bool:
-        """Whether a student serves under a decision that holds, so that only falling behind ends it."""
-        return self.champion is not None and self.validity.void is None
 
 
 def read_situation(runtime: Runtime, aspect_id: int) -> Situation:
@@ -61,9 +58,13 @@ def read_situation(runtime: Runtime, aspect_id: int) -> Situation:
         champion, handover = champion_of(session, row), handover_of(session, row)
         teacher_id = _teacher_id(runtime, project, row)
         validity = validity_of(handover, teacher_id=teacher_id, gold=examples.gold, min_gold=settings.min_gold)
-        mark = _mark(switches_of(session, row.id), teacher_id, validity)
-        actor = Actor.WATCH if champion is not None and validity.void is None else Actor.GATE
-        spent = looks_of(session, row, teacher_id, actor)
+        is_watched = handover is not None and validity.void is None
+        mark = (
+            handover.mark
+            if handover is not None and is_watched
+            else _mark(switches_of(session, row.id), teacher_id, validity)
+        )
+        spent = looks_of(session, row, teacher_id, Actor.WATCH if is_watched else Actor.GATE)
         return Situation(
             project=project,
             row=row,
@@ -75,6 +76,7 @@ def read_situation(runtime: Runtime, aspect_id: int) -> Situation:
             validity=validity,
             revision=last_revision(session),
             mark=mark,
+            is_watched=is_watched,
             spent=tuple(spending.Look(n=d.n, planned=d.planned, alpha=d.alpha) for d in spent),
             planned=count_by_split(session, project.id).get(Split.GOLD.value, 0),
         )
@@ -94,15 +96,16 @@ def _teacher_id(runtime: Runtime, project: ProjectRow, row: AspectRow) -> str:
     return row.teacher_id if serves else ""
 
 
-def _mark(switches: Sequence[DecisionRow], teacher_id: str, validity: Validity) -> int:
+def _mark(handover: DecisionRow | None, switches: Sequence[DecisionRow], teacher_id: str, validity: Validity) -> int:
     """Gold that was read for a handover does not count for its rollback, nor for the handover after that."""
     if validity.void is Void.GOLD:
         return 0  # Too little of that gold is left to speak of it.
-    handovers = [_as_switch(d) for d in switches]
-    last = last_handover(handovers, teacher_id)
+    if handover is not None and validity.void is None:
+        return handover.mark
+    last = last_handover([_as_switch(d) for d in switches], teacher_id)
     return int(last.mark) if last is not None else 0
 
 
 def _as_switch(decision: DecisionRow) -> Switch:
-    to = Server.STUDENT if decision.student_id is not None and decision.outcome == "promote" else Server.TEACHER
+    to = Server.STUDENT if decision.outcome == Outcome.PROMOTE.value else Server.TEACHER
     return Switch(to, decision.teacher_id, decision.mark)

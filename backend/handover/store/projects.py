@@ -62,6 +62,16 @@ def find_aspect(session: Session, *, ls_project_id: int, name: str) -> AspectRow
     return matches[0]
 
 
+def find_aspects(session: Session, *, ls_project_id: int, name: str = "") -> Sequence[AspectRow]:
+    """All aspects of a connected project, or the one with this name. Raises NotFoundError."""
+    if name:
+        return [find_aspect(session, ls_project_id=ls_project_id, name=name)]
+    project = project_by_ls_id(session, ls_project_id)
+    if project is None:
+        raise NotFoundError(f"Project {ls_project_id} is not connected. `handover status` lists the projects.")
+    return aspects_of(session, project.id, active_only=False)
+
+
 def aspect_of(row: AspectRow) -> Aspect:
     """The aspect that a row describes."""
     value = row.definition
