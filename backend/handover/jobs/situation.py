@@ -59,11 +59,7 @@ def read_situation(runtime: Runtime, aspect_id: int) -> Situation:
         teacher_id = _teacher_id(runtime, project, row)
         validity = validity_of(handover, teacher_id=teacher_id, gold=examples.gold, min_gold=settings.min_gold)
         is_watched = handover is not None and validity.void is None
-        mark = (
-            handover.mark
-            if handover is not None and is_watched
-            else _mark(switches_of(session, row.id), teacher_id, validity)
-        )
+        mark = _mark(handover, switches_of(session, row.id), teacher_id, validity)
         spent = looks_of(session, row, teacher_id, Actor.WATCH if is_watched else Actor.GATE)
         return Situation(
             project=project,
