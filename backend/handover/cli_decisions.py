@@ -1,4 +1,4 @@
-"""The commands about who serves: by hand, and the log of all decisions."""
+"""The commands about who serves: by hand, the log of all decisions, and the figures beside accuracy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (promote, rollback, pin, unpin, decisions):
+    for command in (promote, rollback, pin, unpin, decisions, utility):
         app.command()(command)
 
 
@@ -101,4 +101,19 @@ def decisions(project: ProjectOption, aspect: AspectOption = "", as_json: JsonOp
             typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
             return
         for line in lines_of(rows):
+            console.print(line, markup=False)
+
+
+def utility(project: ProjectOption, aspect: AspectOption = "", as_json: JsonOption = False) -> None:
+    """Show what the suggestions are worth: accepted untouched, time per task, and how far they pull people along."""
+    from handover.commands.utility import lines_of
+    from handover.utility import read_utility
+
+    with _runtime(needs_redis=False) as runtime:
+        with runtime.database.read() as session:
+            found = read_utility(session, runtime.settings, ls_project_id=project, aspect=aspect)
+        if as_json:
+            typer.echo(json.dumps([row.to_json() for row in found], indent=2, ensure_ascii=False))
+            return
+        for line in lines_of(found):
             console.print(line, markup=False)

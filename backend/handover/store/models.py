@@ -171,7 +171,8 @@ class AnnotationRow(Base):
     """The current state of one Label Studio annotation.
 
     `revision` grows with every change, so that "changed since" is a comparison. `parent_has_content` is
-    None until the prediction that the annotator started from has been looked at.
+    None until the prediction that the annotator started from has been looked at; what it showed is kept, because
+    Label Studio drops predictions. `parent_result` is None where that is not known.
     """
 
     __tablename__ = "annotations"
@@ -191,6 +192,8 @@ class AnnotationRow(Base):
     lead_time: Mapped[float | None]
     ls_parent_prediction_id: Mapped[LsId | None]
     parent_has_content: Mapped[bool | None]
+    parent_version: Mapped[str] = mapped_column(default="")
+    parent_result: Mapped[list[Any] | None]
     ls_updated_at: Mapped[datetime]
     deleted: Mapped[bool] = mapped_column(default=False)
     revision: Mapped[int]

@@ -1,4 +1,4 @@
-"""Decisions after the handover: who decided, what a pin withheld, and what was found out."""
+"""Decisions after the handover: who decided, what a pin withheld, what was found out; what annotators started from."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,6 +24,10 @@ def upgrade() -> None:
     trained = "SELECT aspects.trained_revision FROM aspects WHERE aspects.id = decisions.aspect_id"
     op.execute(sa.text(f"UPDATE decisions SET mark = ({trained})"))
 
+    with op.batch_alter_table('annotations', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('parent_version', sa.Text(), nullable=False, server_default=''))
+        batch_op.add_column(sa.Column('parent_result', sa.JSON(), nullable=True))
+
     op.create_table('findings',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('aspect_id', sa.Integer(), nullable=False),
@@ -41,6 +45,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table('findings')
+    op.drop_column('annotations', 'parent_result')
+    op.drop_column('annotations', 'parent_version')
     # Not in a batch: on SQLite that would make the tables anew, and dropping the old ones drops what refers to them.
     for column in ('mark', 'applied', 'author'):
         op.drop_column('decisions', column)
