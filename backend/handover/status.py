@@ -16,7 +16,7 @@ from handover.store.findings import newest_findings
 from handover.store.jobs import recent_jobs
 from handover.store.models import AspectRow, DecisionRow, EvaluationRow, JobRow, ProjectRow, StudentRow
 from handover.store.projects import all_projects, aspects_of
-from handover.store.students import decisions_of, handover_of, last_evaluation, switches_of
+from handover.store.students import decision_about, decisions_of, handover_of, last_evaluation, switches_of
 from handover.store.tasks import count_by_split, count_finished_tasks
 from handover.validity import validity_of
 
@@ -28,9 +28,10 @@ SERVING = ("drift", "drop")
 class AspectStatus:
     """Where one aspect stands.
 
-    Scores are None before the first look at the gold; `reason` belongs to the newest decision, `switch` and
-    `switch_reason` to the last handover or rollback. `void` says why the decision for the student that serves does
-    not hold any more, and is empty while it does.
+    Scores are None before the first look at the gold; they and the `interval` of their difference are on `scored_on`
+    gold tasks, with tables per label, confusions and disagreements in `evaluation`. `reason` belongs to the newest
+    decision, `switch` and `switch_reason` to the last handover or rollback. `void` says why the decision for the
+    student that serves does not hold any more, and is empty while it does.
     """
 
     name: str
@@ -53,6 +54,7 @@ class AspectStatus:
     student: str
     scored_on: int
     interval: tuple[float, float] | None
+    evaluation: dict[str, Any] | None
     decision: str
     reason: str
     switch: str
@@ -101,7 +103,7 @@ def _project(session: Session, settings: Settings, project: ProjectRow) -> Proje
         live_version=project.live_version,
         tasks=count_by_split(session, project.id),
         finished=count_finished_tasks(session, project.id),
-        aspects=tuple(_aspect(session, settings, row) for row in aspects_of(session, project.id)),
+        aspects=tuple(_aspect(session, settings, project, row) for row in aspects_of(session, project.id)),
         set_aside=tuple(
             {"subject": subject, "name": name, "reason": reason, "repaired": repaired, "count": number}
             for subject, name, reason, repaired, number in aside
@@ -109,14 +111,12 @@ def _project(session: Session, settings: Settings, project: ProjectRow) -> Proje
     )
 
 
-def _aspect(session: Session, settings: Settings, row: AspectRow) -> AspectStatus:
+def _aspect(session: Session, settings: Settings, project: ProjectRow, row: AspectRow) -> AspectStatus:
     examples = load_examples(session, row, max_text_chars=settings.max_text_chars)
-    evaluation = last_evaluation(session, row.id)
     decision = next(iter(decisions_of(session, row.id, limit=1)), None)
     switch = next(reversed(switches_of(session, row.id)), None)
     handover = handover_of(session, row)
     validity = validity_of(handover, teacher_id=row.teacher_id, gold=examples.gold, min_gold=settings.min_gold)
-    interval = (decision.details["low"], decision.details["high"]) if decision and "low" in decision.details else None
     return AspectStatus(
         name=row.name,
         kind=row.definition["kind"],
@@ -139,8 +139,7 @@ def _aspect(session: Session, settings: Settings, row: AspectRow) -> AspectStatu
         void=validity.reason,
         pinned=row.pinned,
         findings=_findings(session, row, handover),
-        interval=interval,
-        **_scores(session, evaluation),
+        **_scores(session, settings, project, _evaluation(session, settings, row)),
     )
 
 
@@ -159,17 +158,43 @@ def _findings(session: Session, row: AspectRow, handover: DecisionRow | None) ->
     )  # fmt: skip
 
 
-def _scores(session: Session, evaluation: EvaluationRow | None) -> dict[str, Any]:
+def _evaluation(session: Session, settings: Settings, row: AspectRow) -> EvaluationRow | None:
+    """The newest scores on enough gold to say something, else the newest at all."""
+    enough = last_evaluation(session, row.id, min_gold=settings.min_gold)
+    return enough or last_evaluation(session, row.id)
+
+
+def _scores(
+    session: Session, settings: Settings, project: ProjectRow, evaluation: EvaluationRow | None
+) -> dict[str, Any]:
     if evaluation is None:
-        return {"metric": "", "teacher_score": None, "student_score": None, "student": "", "scored_on": 0}
+        nothing = dict.fromkeys(("teacher_score", "student_score", "interval", "evaluation"))
+        return {"metric": "", "student": "", "scored_on": 0, **nothing}
     student = session.get(StudentRow, evaluation.student_id)
+    decision = decision_about(session, evaluation)
+    numbers = decision.details if decision is not None else {}
     return {
         "metric": evaluation.metric,
         "teacher_score": evaluation.teacher_score,
         "student_score": evaluation.student_score,
         "student": student.version if student is not None else "",
         "scored_on": evaluation.n,
+        # -1 is the bound of a difference that was not tested.
+        "interval": (numbers["low"], numbers["high"]) if numbers.get("low", -1) > -1 else None,
+        "evaluation": {
+            **evaluation.details,
+            "at": evaluation.created_at.isoformat(),
+            "disagreements": [
+                {**row, "url": task_url(settings, project, row["ls_task_id"])}
+                for row in evaluation.details.get("disagreements", ())
+            ],
+        },
     }
+
+
+def task_url(settings: Settings, project: ProjectRow, ls_task_id: int) -> str:
+    """Where Label Studio shows a task."""
+    return f"{settings.label_studio_url.rstrip('/')}/projects/{project.ls_id}/data?task={ls_task_id}"
 
 
 def _job(row: JobRow) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 from handover.domain import Outcome
@@ -45,9 +47,7 @@ def _lines(aspect: AspectStatus) -> list[str]:
     unshown = {status: number for status, number in aspect.answers.items() if status != "ok"}
     if unshown:
         lines.append("  answers not shown: " + ", ".join(f"{number} {why}" for why, number in unshown.items()))
-    if aspect.teacher_score is not None and aspect.student_score is not None:
-        scores = f"teacher {aspect.teacher_score:.3f}, student {aspect.student_score:.3f}"
-        lines.append(f"  {aspect.metric} on {aspect.scored_on} gold tasks: {scores} ({aspect.student})")
+    lines += _score_lines(aspect)
     lines.append(f"  {aspect.reason}")
     if aspect.switch_reason not in ("", aspect.reason):
         verb = "handed over" if aspect.switch == Outcome.PROMOTE.value else "rolled back"
@@ -59,3 +59,27 @@ def _lines(aspect: AspectStatus) -> list[str]:
     if aspect.pinned:
         lines.append("  pinned: only a person changes who serves; `handover unpin` ends it")
     return lines
+
+
+def _score_lines(aspect: AspectStatus) -> list[str]:
+    """The scores with their number of gold tasks and intervals, and how well people agree."""
+    if aspect.teacher_score is None or aspect.student_score is None:
+        return []
+    details = aspect.evaluation or {}
+    teacher = f"teacher {aspect.teacher_score:.3f}{_interval(details.get('teacher_interval'))}"
+    student = f"student {aspect.student_score:.3f}{_interval(details.get('student_interval'))}"
+    lines = [f"  {aspect.metric} on {aspect.scored_on} gold tasks: {teacher}, {student} ({aspect.student})"]
+    if aspect.interval is not None:
+        difference = aspect.student_score - aspect.teacher_score
+        lines.append(f"  difference {difference:+.3f}, between {aspect.interval[0]:+.3f} and {aspect.interval[1]:+.3f}")
+    people = details.get("agreement")
+    if people and people["ceiling"] is not None:
+        interval = _interval((people["low"], people["high"]))
+        lines.append(f"  people agree to {people['ceiling']:.3f}{interval} on {people['n']} gold tasks of several")
+    if details.get("n_disagreements"):
+        lines.append(f"  wrong on {details['n_disagreements']} of them; which ones: `handover status --json`")
+    return lines
+
+
+def _interval(interval: Sequence[float] | None) -> str:
+    return f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval is not None else ""

@@ -53,7 +53,7 @@ def take_look(runtime: Runtime, situation: Situation, student: StudentRow) -> Lo
     if known is not None:
         return Known(known)
     decision = _JUDGES[actor](runtime, compared, student)
-    evaluation = _evaluation(compared, student)
+    evaluation = _evaluation(compared, student, seed=runtime.settings.seed)
     return Look(situation, student, actor, evaluation, decision, planned=_planned(runtime, situation))
 
 
@@ -169,7 +169,7 @@ _JUDGES: dict[Actor, Callable[[Runtime, Compared, StudentRow], Decision]] = {
 }
 
 
-def _evaluation(compared: Compared, student: StudentRow) -> EvaluationRow:
+def _evaluation(compared: Compared, student: StudentRow, *, seed: int) -> EvaluationRow:
     teacher, answered = compared.scores(compared.teacher), compared.scores(compared.answered)
     return EvaluationRow(
         aspect_id=compared.situation.row.id,
@@ -180,5 +180,5 @@ def _evaluation(compared: Compared, student: StudentRow) -> EvaluationRow:
         metric=teacher.metric,
         teacher_score=teacher.value,
         student_score=answered.value,
-        details=evaluation_details(compared, teacher, answered),
+        details=evaluation_details(compared, teacher, answered, seed=seed),
     )

@@ -80,9 +80,11 @@ def handover_of(session: Session, row: AspectRow) -> DecisionRow | None:
     return handovers[-1] if handovers else None
 
 
-def last_evaluation(session: Session, aspect_id: int, *, student_id: int | None = None) -> EvaluationRow | None:
-    """The newest comparison of teacher and student on gold, of any student or of one."""
-    query = select(EvaluationRow).where(EvaluationRow.aspect_id == aspect_id)
+def last_evaluation(
+    session: Session, aspect_id: int, *, student_id: int | None = None, min_gold: int = 0
+) -> EvaluationRow | None:
+    """The newest comparison of teacher and student on at least so much gold, of any student or of one."""
+    query = select(EvaluationRow).where(EvaluationRow.aspect_id == aspect_id, EvaluationRow.n >= min_gold)
     if student_id is not None:
         query = query.where(EvaluationRow.student_id == student_id)
     return session.scalar(query.order_by(EvaluationRow.id.desc()).limit(1))
