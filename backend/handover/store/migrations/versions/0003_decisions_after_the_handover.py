@@ -9,13 +9,15 @@ down_revision = '0001'
 
 
 def upgrade() -> None:
+    # The default of a truth value is the text '0', which both databases read: for sa.false() Alembic would make SQLite's
+    # tables anew, and dropping the old ones drops all rows that refer to them.
     with op.batch_alter_table('aspects', schema=None) as batch_op:
         batch_op.add_column(sa.Column('looked_revision', sa.Integer(), nullable=False, server_default='0'))
-        batch_op.add_column(sa.Column('pinned', sa.Boolean(), nullable=False, server_default=sa.false()))
+        batch_op.add_column(sa.Column('pinned', sa.Boolean(), nullable=False, server_default='0'))
 
     with op.batch_alter_table('decisions', schema=None) as batch_op:
         batch_op.add_column(sa.Column('author', sa.Text(), nullable=False, server_default=''))
-        batch_op.add_column(sa.Column('applied', sa.Boolean(), nullable=False, server_default=sa.false()))
+        batch_op.add_column(sa.Column('applied', sa.Boolean(), nullable=False, server_default='0'))
         batch_op.add_column(sa.Column('mark', sa.Integer(), nullable=False, server_default='0'))
     # What replaced one student by another cost nothing of the gate's error budget; it has an actor of its own now.
     op.execute(sa.text("UPDATE decisions SET actor = 'dev' WHERE outcome = 'promote' AND alpha = 0"))
