@@ -21,7 +21,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (promote, rollback, pin, unpin, decisions, utility):
+    for command in (promote, rollback, pin, unpin, decisions, utility, forecast):
         app.command()(command)
 
 
@@ -117,3 +117,16 @@ def utility(project: ProjectOption, aspect: AspectOption = "", as_json: JsonOpti
             return
         for line in lines_of(found):
             console.print(line, markup=False)
+
+
+def forecast(project: ProjectOption, aspect: AspectOption = "") -> None:
+    """Enqueue a forecast: how many more tasks until the student beats the teacher, and which labels are flat."""
+    from handover.jobs.queue import JobKind
+    from handover.store.projects import find_aspect
+
+    with _runtime() as runtime:
+        with runtime.database.read() as session:
+            row = find_aspect(session, ls_project_id=project, name=aspect)
+        job_id = runtime.queue.enqueue(JobKind.FORECAST, row.id)
+        done = f"Enqueued {job_id}." if job_id else "A forecast waits already."
+        say(f"{done} A running `handover worker` takes it; `handover status` shows the result.")

@@ -185,7 +185,7 @@ def _scores(
             **evaluation.details,
             "at": evaluation.created_at.isoformat(),
             "disagreements": [
-                {**row, "url": task_url(settings, project, row["ls_task_id"])}
+                {**row, "url": task_url(settings, project, row["task_id"])}
                 for row in evaluation.details.get("disagreements", ())
             ],
         },

@@ -50,9 +50,9 @@ def test_status_shows_scores_with_number_interval_and_disagreements(world: World
     low, high = evaluation["student_interval"]
     assert 0.4 < low < 0.75 < high <= 1
     assert evaluation["student"]["cats_f_per_type"]["Bid"] == {"p": 0.0, "r": 0.0, "f": 0.0, "support": 5}
-    first = evaluation["disagreements"][0]
-    assert first["ls_task_id"] == gold[15].ls_id, "where only the student is wrong comes first"
-    assert first["url"] == f"http://127.0.0.1:8080/projects/7/data?task={gold[15].ls_id}"
+    first, second = evaluation["disagreements"][:2]
+    assert (first["task_id"], first["better"], second["better"]) == (gold[0].ls_id, "student", "teacher")
+    assert first["url"] == f"http://127.0.0.1:8080/projects/7/data?task={gold[0].ls_id}"
     lines = text(world)
     assert "cats_acc on 20 gold tasks: teacher 0.250 [" in lines
     assert f"student 0.750 [{low:.3f}, {high:.3f}] (good)" in lines

@@ -76,8 +76,8 @@ def _score_lines(aspect: AspectStatus) -> list[str]:
     if people and people["ceiling"] is not None:
         interval = _interval((people["low"], people["high"]))
         lines.append(f"  people agree to {people['ceiling']:.3f}{interval} on {people['n']} gold tasks of several")
-    if details.get("n_disagreements"):
-        lines.append(f"  wrong on {details['n_disagreements']} of them; which ones: `handover status --json`")
+    if details.get("disagreements"):
+        lines.append("  tasks on which they differ, confusions and scores per label: `handover status --json`")
     return lines
 
 

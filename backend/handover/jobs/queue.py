@@ -50,6 +50,7 @@ class JobKind(str, Enum):
     PREFETCH = "prefetch"
     RETRAIN = "retrain"
     LOOK = "look"
+    FORECAST = "forecast"
     REFRESH = "refresh"
     RECONCILE = "reconcile"
 
@@ -76,6 +77,7 @@ def policies(*, train_timeout: int) -> dict[JobKind, JobPolicy]:
         JobKind.RECONCILE: JobPolicy(quick, timeout=1800, retries=False, turn="reconcile"),
         # A training ends with a look, and two looks at a time would spend the same error budget twice.
         JobKind.LOOK: JobPolicy(quick, timeout=1800, retries=True, turn="aspect"),
+        JobKind.FORECAST: JobPolicy(train, timeout=train_timeout, retries=False, turn="forecast"),
         JobKind.RETRAIN: JobPolicy(train, timeout=train_timeout, retries=False, turn="aspect"),
     }
 

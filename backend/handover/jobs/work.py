@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rq import get_current_job
 
 from handover.errors import HandoverError
+from handover.jobs import forecast as forecast_job
 from handover.jobs import prefetch as prefetch_job
 from handover.jobs import reconcile as reconcile_job
 from handover.jobs import refresh as refresh_job
@@ -40,6 +41,12 @@ def look(aspect_id: int) -> Report:
     """Scores on gold, decision, promotion or rollback."""
     with _job() as (runtime, _progress):
         return look_and_settle(runtime, aspect_id)
+
+
+def forecast(aspect_id: int) -> Report:
+    """Trainings on nested parts of the data, and how many more tasks it takes."""
+    with _job() as (runtime, progress):
+        return forecast_job.run(runtime, aspect_id, progress)
 
 
 def refresh(project_id: int) -> Report:
