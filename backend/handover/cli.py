@@ -82,6 +82,9 @@ def connect(
     margin: Annotated[
         float | None, typer.Option(min=0.0, max=0.2, help="Non-inferiority margin of this project.")
     ] = None,
+    routing: Annotated[
+        bool | None, typer.Option(help="Let a student answer where it is sure, the teacher the rest.")
+    ] = None,
     uncertainty_sampling: Annotated[bool, typer.Option(help="New project: least certain tasks first.")] = False,
     token_stdin: Annotated[bool, typer.Option(help="Read Label Studio's token from standard input.")] = False,
 ) -> None:
@@ -100,6 +103,7 @@ def connect(
             fields=tuple(field or ()),
             gold_share=gold_share,
             margin=margin,
+            routing=routing,
             uncertainty_sampling=uncertainty_sampling,
         )
         runtime = Runtime(settings).open()

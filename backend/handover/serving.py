@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from handover.domain import Annotation, Aspect, Server, Split
 from handover.errors import ArtifactError, ConversionError, TeacherError
+from handover.evaluation.routing import is_sure
 from handover.intake import (
     adopt_project,
     apply_config,
@@ -28,7 +29,7 @@ from handover.runtime import Runtime
 from handover.store.models import AspectRow, ProjectRow, StudentRow, TaskRow
 from handover.store.projects import aspect_of, aspects_of, project_by_ls_id
 from handover.store.tasks import set_pushed, tasks_by_ls_id
-from handover.versions import project_version, student_version_name, teacher_version
+from handover.versions import project_version, routed_version_name, student_version_name, teacher_version
 
 logger = logging.getLogger(__name__)
 
@@ -40,18 +41,37 @@ GOLD_SCORE = 0.0
 
 @dataclass(frozen=True)
 class Served:
-    """An aspect and the version that answers for it; `student` is the student's version, None for the teacher."""
+    """An aspect and the version that answers for it; `student` is the student's version, None for the teacher.
+
+    With a `threshold` the student answers where it is at least so sure, and `teacher` (a version) elsewhere.
+    """
 
     row: AspectRow
     aspect: Aspect
     version: str
     student: str | None
+    threshold: float | None = None
+    teacher: str = ""
+
+    @property
+    def rest(self) -> Served:
+        """The teacher that answers what the student is not sure of."""
+        return replace(self, version=self.teacher, student=None, threshold=None)
 
 
 def live(session: Session, project: ProjectRow) -> list[Served]:
     """What Label Studio shows now."""
-    rows = aspects_of(session, project.id)
-    return [Served(row, aspect_of(row), row.live_version, _student_of(session, row.live_student_id)) for row in rows]
+    return [
+        Served(
+            row,
+            aspect_of(row),
+            row.live_version,
+            _student_of(session, row.live_student_id),
+            threshold=row.live_threshold,
+            teacher=teacher_version(row.name, row.live_teacher_id),
+        )
+        for row in aspects_of(session, project.id)
+    ]
 
 
 def wanted(session: Session, runtime: Runtime, project: ProjectRow) -> list[Served]:
@@ -69,6 +89,8 @@ def go_live(project: ProjectRow, served: Sequence[Served]) -> None:
     for s in served:
         s.row.live_version = s.version
         s.row.live_student_id = s.row.champion_id if s.student else None
+        s.row.live_threshold = s.threshold
+        s.row.live_teacher_id = s.row.teacher_id
     project.live_version = version_of(served)
 
 
@@ -143,7 +165,7 @@ def answer(
     for s in served:
         limit = runtime.settings.max_text_chars
         usable = [task for task in blind if not problem_of(task.data, s.aspect, max_text_chars=limit)]
-        found = _by_student(runtime, s, usable) if s.student else _by_teacher(runtime, project, s, usable, may_ask)
+        found = _answers_of(runtime, project, s, usable, may_ask=may_ask)
         answers.update({(task_id, s.row.id): value for task_id, value in found.items()})
         answers.update({(task.id, s.row.id): None for task in blind if task not in usable})
     return answers
@@ -181,6 +203,31 @@ def _regions(served: Served, part: Shown, task: TaskRow) -> list[dict[str, Any]]
         return []
 
 
+def _answers_of(
+    runtime: Runtime, project: ProjectRow, served: Served, tasks: Sequence[TaskRow], *, may_ask: bool
+) -> Mapping[int, Shown | None]:
+    if served.student is None:
+        return _by_teacher(runtime, project, served, tasks, may_ask)
+    found = _by_student(runtime, served, tasks)
+    if served.threshold is None:
+        return found
+    sure = {task_id: value for task_id, value in found.items() if is_sure(value.score, served.threshold)}
+    rest = [task for task in tasks if task.id not in sure]
+    return {**sure, **_by_teacher(runtime, project, served.rest, rest, may_ask)}
+
+
+def unsure(runtime: Runtime, served: Served, tasks: Sequence[TaskRow]) -> list[TaskRow]:
+    """The tasks that the teacher has to answer for: all, none, or those the student is not sure of."""
+    if served.student is None:
+        return list(tasks)
+    if served.threshold is None:
+        return []
+    limit = runtime.settings.max_text_chars
+    usable = [task for task in tasks if not problem_of(task.data, served.aspect, max_text_chars=limit)]
+    found = _by_student(runtime, served, usable)
+    return [t for t in usable if t.id not in found or not is_sure(found[t.id].score, served.threshold)]
+
+
 def _by_student(runtime: Runtime, served: Served, tasks: Sequence[TaskRow]) -> dict[int, Shown]:
     if not tasks or served.student is None:
         return {}
@@ -214,9 +261,18 @@ def _wanted_of(session: Session, runtime: Runtime, project: ProjectRow, row: Asp
     if student is not None:
         # One that cannot be built now is no other teacher: the decision about the last one still holds.
         row.teacher_id = teacher_id or row.teacher_id
-        return Served(row, aspect_of(row), student_version_name(row.name, student), student)
+        return _by_champion(row, student)
     row.teacher_id = teacher_id
     return Served(row, aspect_of(row), teacher_version(row.name, row.teacher_id), None)
+
+
+def _by_champion(row: AspectRow, student: str) -> Served:
+    teacher = teacher_version(row.name, row.teacher_id)
+    if row.threshold is None:
+        version = student_version_name(row.name, student)
+    else:
+        version = routed_version_name(row.name, student, row.threshold, row.teacher_id)
+    return Served(row, aspect_of(row), version, student, threshold=row.threshold, teacher=teacher)
 
 
 def _student_of(session: Session, student_id: int | None) -> str | None:

@@ -60,6 +60,7 @@ class AspectStatus:
     switch: str
     switch_reason: str
     void: str
+    threshold: float | None
     pinned: bool
     findings: tuple[dict[str, Any], ...]
 
@@ -137,6 +138,7 @@ def _aspect(session: Session, settings: Settings, project: ProjectRow, row: Aspe
         switch=switch.outcome if switch is not None else "",
         switch_reason=switch.reason if switch is not None else "",
         void=validity.reason,
+        threshold=row.threshold,
         pinned=row.pinned,
         findings=_findings(session, row, handover),
         **_scores(session, settings, project, _evaluation(session, settings, row)),

@@ -86,8 +86,9 @@ def carry_out(row: AspectRow, decision: DecisionRow) -> None:
     """Move the aspect's server, champion or pin as a decision says."""
     if decision.outcome == Outcome.PROMOTE.value:
         row.server, row.champion_id = Server.STUDENT.value, decision.student_id
+        row.threshold = decision.details.get("threshold")
     elif decision.outcome == Outcome.ROLLBACK.value:
-        row.server, row.champion_id = Server.TEACHER.value, None
+        row.server, row.champion_id, row.threshold = Server.TEACHER.value, None, None
     elif decision.outcome in (Outcome.PIN.value, Outcome.UNPIN.value):
         row.pinned = decision.outcome == Outcome.PIN.value
 
@@ -102,5 +103,6 @@ def details_of(decision: Decision) -> dict[str, Any]:
         "high": decision.high,
         "margin": decision.margin,
         "needed": decision.needed,
-        **decision.details,
+        # The curve is kept with the evaluation.
+        **{name: value for name, value in decision.details.items() if name != "routing"},
     }

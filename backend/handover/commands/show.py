@@ -56,6 +56,8 @@ def _lines(aspect: AspectStatus) -> list[str]:
         lines.append(f"  {aspect.void}")
     for finding in aspect.findings:
         lines.append(f"  {'warning: ' if finding['is_warning'] else ''}{finding['kind']}: {finding['text']}")
+    if aspect.threshold is not None:
+        lines.append(f"  the student answers from confidence {aspect.threshold:.3f} on, the teacher the rest")
     if aspect.pinned:
         lines.append("  pinned: only a person changes who serves; `handover unpin` ends it")
     return lines

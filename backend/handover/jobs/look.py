@@ -2,7 +2,8 @@
 
 Which judge it is depends on the situation. The gate: the teacher serves, or the decision for the student that serves
 is void and taken again. The watch: that decision holds, and the student must not fall behind on gold that came since.
-Dev: a new student wants the place of the one that serves.
+Dev: a new student wants the place of the one that serves. Where that one answers only what it is sure of (`routing`), a
+new one has to pass the gate.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from handover.evaluation.rollback import judge_champion
 from handover.evaluation.scores import score
 from handover.jobs.compare import Compared, compare
 from handover.jobs.details import evaluation_details
+from handover.jobs.routing import find_threshold, judge_cascade, may_route, served_by
 from handover.jobs.situation import Situation
 from handover.runtime import Runtime
 from handover.store.models import EvaluationRow, StudentRow
@@ -54,14 +56,21 @@ def take_look(runtime: Runtime, situation: Situation, student: StudentRow) -> Lo
         return Known(known)
     decision = _JUDGES[actor](runtime, compared, student)
     evaluation = _evaluation(compared, student, seed=runtime.settings.seed)
+    if "routing" in decision.details:
+        evaluation.details["routing"] = decision.details["routing"]
     return Look(situation, student, actor, evaluation, decision, planned=_planned(runtime, situation))
 
 
 def _actor(situation: Situation, student: StudentRow) -> Actor:
     if not situation.is_watched:
         return Actor.GATE
-    is_champion = situation.champion is not None and situation.champion.id == student.id
-    return Actor.WATCH if is_champion else Actor.DEV
+    if _is_champion(situation, student):
+        return Actor.WATCH
+    return Actor.DEV if situation.row.threshold is None else Actor.GATE
+
+
+def _is_champion(situation: Situation, student: StudentRow) -> bool:
+    return situation.champion is not None and situation.champion.id == student.id
 
 
 def _known(runtime: Runtime, compared: Compared, student: StudentRow) -> EvaluationRow | None:
@@ -77,28 +86,48 @@ def _planned(runtime: Runtime, situation: Situation) -> int:
     return round(left * runtime.settings.shadow) if situation.champion is not None else left
 
 
-def _alpha(runtime: Runtime, compared: Compared) -> float:
+def _alpha(runtime: Runtime, compared: Compared, actor: Actor) -> float:
     situation = compared.situation
     planned = max(0, _planned(runtime, situation))
-    return spending.next_alpha(runtime.settings.alpha, n=compared.n, planned=planned, spent=situation.spent)
+    return spending.next_alpha(runtime.settings.alpha, n=compared.n, planned=planned, spent=situation.spent[actor])
 
 
 def _margin(runtime: Runtime, situation: Situation) -> float:
     return float((situation.project.options or {}).get("margin", runtime.settings.margin))
 
 
-def _gate(runtime: Runtime, compared: Compared, _student: StudentRow) -> Decision:
+def _gate(runtime: Runtime, compared: Compared, student: StudentRow) -> Decision:
     situation = compared.situation
-    decision = judge(
+    decision = _decide(runtime, compared, student)
+    return _taken_again(situation, decision) if _is_champion(situation, student) else decision
+
+
+def _decide(runtime: Runtime, compared: Compared, student: StudentRow) -> Decision:
+    """The student as a whole; where routing is wanted and it does not win, the student where it is sure.
+
+    Both share the error rate of the look.
+    """
+    situation = compared.situation
+    routes = may_route(runtime, situation)
+    margin, alpha = _margin(runtime, situation), _alpha(runtime, compared, Actor.GATE) / (2 if routes else 1)
+    whole = judge(
         situation.aspect.kind,
         compared.counts(compared.answered),
         compared.counts(compared.teacher),
-        alpha=_alpha(runtime, compared),
-        margin=_margin(runtime, situation),
+        alpha=alpha,
+        margin=margin,
         min_gold=runtime.settings.min_gold,
         seed=runtime.settings.seed,
     )
-    return decision if situation.champion is None else _taken_again(situation, decision)
+    if not routes or whole.outcome is Outcome.PROMOTE or whole.alpha <= 0:
+        return whole
+    threshold = find_threshold(runtime, situation, student, margin=margin)
+    if threshold is None:
+        return whole
+    cascade = judge_cascade(runtime, compared, threshold, alpha=alpha, margin=margin)
+    chosen = cascade if cascade.outcome is Outcome.PROMOTE else whole
+    details = {**chosen.details, "routing": cascade.details["routing"]}
+    return replace(chosen, alpha=2 * alpha, details=details)
 
 
 def _taken_again(situation: Situation, decision: Decision) -> Decision:
@@ -112,12 +141,12 @@ def _taken_again(situation: Situation, decision: Decision) -> Decision:
 
 
 def _watch(runtime: Runtime, compared: Compared, _student: StudentRow) -> Decision:
-    situation = compared.situation
+    situation, served = compared.situation, served_by(compared)
     return judge_champion(
         situation.aspect.kind,
-        compared.counts(compared.answered),
-        compared.counts(compared.teacher),
-        alpha=_alpha(runtime, compared),
+        served.counts(served.answered),
+        served.counts(served.teacher),
+        alpha=_alpha(runtime, served, Actor.WATCH),
         margin=_margin(runtime, situation),
         min_gold=runtime.settings.min_gold,
         seed=runtime.settings.seed,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from handover.errors import ConfigError, TeacherError
 from handover.preannotation import ask, needs_asking, stored
 from handover.runtime import Runtime
-from handover.serving import Served, answer, compose, live, version_of
+from handover.serving import Served, answer, compose, live, unsure, version_of
 from handover.store.models import ProjectRow, TaskRow
 from handover.store.projects import get_project
 from handover.store.tasks import open_tasks, set_pushed
@@ -28,8 +28,8 @@ def run(runtime: Runtime, project_id: int, progress: Progress) -> dict[str, obje
         served = live(session, project)
         tasks = list(open_tasks(session, project_id, limit=runtime.settings.prefetch))
     asked = 0
-    for s in (s for s in served if s.student is None):
-        asked += _ask_missing(runtime, project, s, tasks, progress)
+    for s in served:
+        asked += _ask_missing(runtime, project, s.rest if s.student else s, unsure(runtime, s, tasks), progress)
     pushed = push_known(runtime, project, served, tasks)
     return {"asked": asked, "pushed": pushed}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
 
 from handover.domain import Actor, Aspect, Outcome, Server, Split
 from handover.errors import TeacherError
@@ -24,7 +26,7 @@ class Situation:
     """An aspect at one moment. `champion` and `handover` are None while the teacher serves.
 
     `mark` is the revision after which gold counts for the next decision between teacher and student, `spent` the
-    looks that were paid for since the last switch, `planned` how much gold there will be in the end. `is_watched`: a
+    looks of gate and watch since the last switch, `planned` how much gold there will be in the end. `is_watched`: a
     student serves under a decision that holds, so that only falling behind ends it.
     """
 
@@ -38,7 +40,7 @@ class Situation:
     validity: Validity
     revision: int
     mark: int
-    spent: tuple[spending.Look, ...]
+    spent: Mapping[Actor, tuple[spending.Look, ...]]
     planned: int
     is_watched: bool
 
@@ -60,7 +62,6 @@ def read_situation(runtime: Runtime, aspect_id: int) -> Situation:
         validity = validity_of(handover, teacher_id=teacher_id, gold=examples.gold, min_gold=settings.min_gold)
         is_watched = handover is not None and validity.void is None
         mark = _mark(handover, switches_of(session, row.id), teacher_id, validity)
-        spent = looks_of(session, row, teacher_id, Actor.WATCH if is_watched else Actor.GATE)
         return Situation(
             project=project,
             row=row,
@@ -73,7 +74,7 @@ def read_situation(runtime: Runtime, aspect_id: int) -> Situation:
             revision=last_revision(session),
             mark=mark,
             is_watched=is_watched,
-            spent=tuple(spending.Look(n=d.n, planned=d.planned, alpha=d.alpha) for d in spent),
+            spent={actor: _spent(session, row, teacher_id, actor) for actor in (Actor.GATE, Actor.WATCH)},
             planned=count_by_split(session, project.id).get(Split.GOLD.value, 0),
         )
 
@@ -90,6 +91,11 @@ def _teacher_id(runtime: Runtime, project: ProjectRow, row: AspectRow) -> str:
     if teacher is not None:
         return teacher.id
     return row.teacher_id if serves else ""
+
+
+def _spent(session: Session, row: AspectRow, teacher_id: str, actor: Actor) -> tuple[spending.Look, ...]:
+    looks = looks_of(session, row, teacher_id, actor)
+    return tuple(spending.Look(n=d.n, planned=d.planned, alpha=d.alpha) for d in looks)
 
 
 def _mark(handover: DecisionRow | None, switches: Sequence[DecisionRow], teacher_id: str, validity: Validity) -> int:

@@ -98,7 +98,7 @@ class AspectRow(Base):
 
     `server`, `teacher_id` and `champion_id` say who should answer; `live_version` and `live_student_id` say
     whose answers Label Studio shows until the switch is complete. Nothing but a person changes the server while
-    it is `pinned`.
+    it is `pinned`. With a `threshold` the student answers where it is at least so sure, the teacher elsewhere.
     """
 
     __tablename__ = "aspects"
@@ -122,6 +122,9 @@ class AspectRow(Base):
     attempted_revision: Mapped[int] = mapped_column(default=0)
     looked_revision: Mapped[int] = mapped_column(default=0)
     pinned: Mapped[bool] = mapped_column(default=False)
+    threshold: Mapped[float | None]
+    live_threshold: Mapped[float | None]
+    live_teacher_id: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
