@@ -11,6 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from handover.api.app import create_app
+from handover.domain import Split
+from handover.evaluation.split import assign_split, fingerprints
 from handover.jobs import prefetch, refresh
 from handover.labelstudio.client import NewPrediction
 from handover.store.projects import get_project
@@ -112,3 +114,12 @@ def test_withheld_in_what_jobs_push(world: World, server: str, sampling: str, jo
     assert all(results == [([], 0.0)] for ls_id, results in given.items() if ls_id in gold)
     assert bool(gold & set(given)) == (sampling == UNCERTAINTY and job is refresh)
     assert any(result for ls_id, results in given.items() if ls_id not in gold for result, _ in results)
+
+
+def test_gold_is_about_its_share_of_the_first_tasks_in_any_order() -> None:
+    """So that sequential sampling needs no help: the share holds for every beginning of a list."""
+    keys = [fingerprint.key for fingerprint in fingerprints(f"task number {i * 7919} of {i}" for i in range(2000))]
+    gold = [assign_split(key, gold_share=0.2, dev_share=0.2) is Split.GOLD for key in keys]
+    for first in (100, 200, 500, 1000, 2000):
+        deviation = abs(sum(gold[:first]) / first - 0.2)
+        assert deviation < 3 * (0.2 * 0.8 / first) ** 0.5
