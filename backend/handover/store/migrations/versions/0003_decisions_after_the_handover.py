@@ -14,8 +14,8 @@ def upgrade() -> None:
     with op.batch_alter_table('aspects', schema=None) as batch_op:
         batch_op.add_column(sa.Column('looked_revision', sa.Integer(), nullable=False, server_default='0'))
         batch_op.add_column(sa.Column('pinned', sa.Boolean(), nullable=False, server_default='0'))
-        batch_op.add_column(sa.Column('threshold', sa.Float(), nullable=True))
-        batch_op.add_column(sa.Column('live_threshold', sa.Float(), nullable=True))
+        batch_op.add_column(sa.Column('threshold', sa.Double(), nullable=True))
+        batch_op.add_column(sa.Column('live_threshold', sa.Double(), nullable=True))
         batch_op.add_column(sa.Column('live_teacher_id', sa.Text(), nullable=False, server_default=''))
 
     with op.batch_alter_table('decisions', schema=None) as batch_op:
