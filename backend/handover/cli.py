@@ -85,6 +85,7 @@ def connect(
     routing: Annotated[
         bool | None, typer.Option(help="Let a student answer where it is sure, the teacher the rest.")
     ] = None,
+    per_label: Annotated[bool | None, typer.Option(help="Hand over label by label.")] = None,
     uncertainty_sampling: Annotated[bool, typer.Option(help="New project: least certain tasks first.")] = False,
     token_stdin: Annotated[bool, typer.Option(help="Read Label Studio's token from standard input.")] = False,
 ) -> None:
@@ -104,6 +105,7 @@ def connect(
             gold_share=gold_share,
             margin=margin,
             routing=routing,
+            per_label=per_label,
             uncertainty_sampling=uncertainty_sampling,
         )
         runtime = Runtime(settings).open()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from handover.domain import Annotation, Aspect, Server, Split
 from handover.errors import ArtifactError, ConversionError, TeacherError
+from handover.evaluation.per_label import merge
 from handover.evaluation.routing import is_sure
 from handover.intake import (
     adopt_project,
@@ -24,12 +25,19 @@ from handover.intake import (
 from handover.labelstudio.client import NewPrediction
 from handover.labelstudio.convert import write_result
 from handover.labelstudio.protocol import TaskIn
+from handover.narrow import digest_of, narrowed
 from handover.preannotation import Shown, ask, needs_asking, shown, stored, teacher_id_of
 from handover.runtime import Runtime
 from handover.store.models import AspectRow, ProjectRow, StudentRow, TaskRow
 from handover.store.projects import aspect_of, aspects_of, project_by_ls_id
 from handover.store.tasks import set_pushed, tasks_by_ls_id
-from handover.versions import project_version, routed_version_name, student_version_name, teacher_version
+from handover.versions import (
+    merged_version_name,
+    project_version,
+    routed_version_name,
+    student_version_name,
+    teacher_version,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +51,8 @@ GOLD_SCORE = 0.0
 class Served:
     """An aspect and the version that answers for it; `student` is the student's version, None for the teacher.
 
-    With a `threshold` the student answers where it is at least so sure, and `teacher` (a version) elsewhere.
+    With a `threshold` the student answers where it is at least so sure, and the teacher elsewhere; with `held` labels
+    it answers for those, the teacher for the others. `teacher_id` is that teacher's.
     """
 
     row: AspectRow
@@ -51,12 +60,14 @@ class Served:
     version: str
     student: str | None
     threshold: float | None = None
-    teacher: str = ""
+    held: tuple[str, ...] = ()
+    teacher_id: str = ""
 
     @property
     def rest(self) -> Served:
-        """The teacher that answers what the student is not sure of."""
-        return replace(self, version=self.teacher, student=None, threshold=None)
+        """The teacher that answers what the student does not."""
+        row = narrowed(self.row, self.held) if self.held else self.row
+        return Served(row, aspect_of(row), teacher_version(row.name, self.teacher_id), None)
 
 
 def live(session: Session, project: ProjectRow) -> list[Served]:
@@ -68,7 +79,8 @@ def live(session: Session, project: ProjectRow) -> list[Served]:
             row.live_version,
             _student_of(session, row.live_student_id),
             threshold=row.live_threshold,
-            teacher=teacher_version(row.name, row.live_teacher_id),
+            held=tuple(row.live_held),
+            teacher_id=row.live_teacher_id,
         )
         for row in aspects_of(session, project.id)
     ]
@@ -90,7 +102,8 @@ def go_live(project: ProjectRow, served: Sequence[Served]) -> None:
         s.row.live_version = s.version
         s.row.live_student_id = s.row.champion_id if s.student else None
         s.row.live_threshold = s.threshold
-        s.row.live_teacher_id = s.row.teacher_id
+        s.row.live_held = list(s.held)
+        s.row.live_teacher_id = s.teacher_id
     project.live_version = version_of(served)
 
 
@@ -209,6 +222,8 @@ def _answers_of(
     if served.student is None:
         return _by_teacher(runtime, project, served, tasks, may_ask)
     found = _by_student(runtime, served, tasks)
+    if served.held:
+        return _merged(served, found, _by_teacher(runtime, project, served.rest, tasks, may_ask))
     if served.threshold is None:
         return found
     sure = {task_id: value for task_id, value in found.items() if is_sure(value.score, served.threshold)}
@@ -216,9 +231,24 @@ def _answers_of(
     return {**sure, **_by_teacher(runtime, project, served.rest, rest, may_ask)}
 
 
+def _merged(
+    served: Served, student: Mapping[int, Shown], teacher: Mapping[int, Shown | None]
+) -> Mapping[int, Shown | None]:
+    """Both answers as one. Without the teacher's there is none: half an answer looks like a whole one."""
+    found: dict[int, Shown | None] = {}
+    for task_id, rest in teacher.items():
+        own = student.get(task_id)
+        if own is not None and rest is not None:
+            merged = merge(served.aspect.kind, rest.annotation, own.annotation, student_labels=served.held)
+            found[task_id] = Shown(merged or Annotation(), own.score)
+        elif rest is None:
+            found[task_id] = None
+    return found
+
+
 def unsure(runtime: Runtime, served: Served, tasks: Sequence[TaskRow]) -> list[TaskRow]:
     """The tasks that the teacher has to answer for: all, none, or those the student is not sure of."""
-    if served.student is None:
+    if served.student is None or served.held:
         return list(tasks)
     if served.threshold is None:
         return []
@@ -261,18 +291,21 @@ def _wanted_of(session: Session, runtime: Runtime, project: ProjectRow, row: Asp
     if student is not None:
         # One that cannot be built now is no other teacher: the decision about the last one still holds.
         row.teacher_id = teacher_id or row.teacher_id
-        return _by_champion(row, student)
+        return _by_champion(runtime, project, row, student)
     row.teacher_id = teacher_id
     return Served(row, aspect_of(row), teacher_version(row.name, row.teacher_id), None)
 
 
-def _by_champion(row: AspectRow, student: str) -> Served:
-    teacher = teacher_version(row.name, row.teacher_id)
-    if row.threshold is None:
-        version = student_version_name(row.name, student)
-    else:
+def _by_champion(runtime: Runtime, project: ProjectRow, row: AspectRow, student: str) -> Served:
+    aspect = aspect_of(row)
+    if row.held:
+        teacher_id = teacher_id_of(runtime, project, narrowed(row, row.held))
+        version = merged_version_name(row.name, student, digest_of(row.held), teacher_id)
+        return Served(row, aspect, version, student, held=tuple(row.held), teacher_id=teacher_id)
+    if row.threshold is not None:
         version = routed_version_name(row.name, student, row.threshold, row.teacher_id)
-    return Served(row, aspect_of(row), version, student, threshold=row.threshold, teacher=teacher)
+        return Served(row, aspect, version, student, threshold=row.threshold, teacher_id=row.teacher_id)
+    return Served(row, aspect, student_version_name(row.name, student), student)
 
 
 def _student_of(session: Session, student_id: int | None) -> str | None:

@@ -162,6 +162,10 @@ class Settings(BaseSettings):
         le=1,
         description="Share of new gold the teacher is still asked about after a handover. 0: nobody is asked.",
     )
+    per_label: bool = Field(
+        False,
+        description="Hand over label by label (entities, spans, choices): the teacher is asked about the others only.",
+    )
     routing: bool = Field(
         False,
         description="Let a student that is not better overall answer where it is sure; the teacher answers the rest.",

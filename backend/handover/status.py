@@ -61,6 +61,7 @@ class AspectStatus:
     switch_reason: str
     void: str
     threshold: float | None
+    held: tuple[str, ...]
     pinned: bool
     findings: tuple[dict[str, Any], ...]
 
@@ -139,6 +140,7 @@ def _aspect(session: Session, settings: Settings, project: ProjectRow, row: Aspe
         switch_reason=switch.reason if switch is not None else "",
         void=validity.reason,
         threshold=row.threshold,
+        held=tuple(row.held),
         pinned=row.pinned,
         findings=_findings(session, row, handover),
         **_scores(session, settings, project, _evaluation(session, settings, row)),

@@ -11,6 +11,9 @@ from sqlalchemy.orm import Session
 from handover.domain import Actor, Decision, Outcome, Server
 from handover.store.models import AspectRow, DecisionRow, EvaluationRow, StudentRow
 
+PARTS = ("routing", "labels")
+"""Details about what a student could answer in part; they are kept with the evaluation."""
+
 PIN_NOTE = "Not done: the aspect is pinned."
 
 
@@ -86,9 +89,9 @@ def carry_out(row: AspectRow, decision: DecisionRow) -> None:
     """Move the aspect's server, champion or pin as a decision says."""
     if decision.outcome == Outcome.PROMOTE.value:
         row.server, row.champion_id = Server.STUDENT.value, decision.student_id
-        row.threshold = decision.details.get("threshold")
+        row.threshold, row.held = decision.details.get("threshold"), decision.details.get("held") or []
     elif decision.outcome == Outcome.ROLLBACK.value:
-        row.server, row.champion_id, row.threshold = Server.TEACHER.value, None, None
+        row.server, row.champion_id, row.threshold, row.held = Server.TEACHER.value, None, None, []
     elif decision.outcome in (Outcome.PIN.value, Outcome.UNPIN.value):
         row.pinned = decision.outcome == Outcome.PIN.value
 
@@ -103,6 +106,5 @@ def details_of(decision: Decision) -> dict[str, Any]:
         "high": decision.high,
         "margin": decision.margin,
         "needed": decision.needed,
-        # The curve is kept with the evaluation.
-        **{name: value for name, value in decision.details.items() if name != "routing"},
+        **{name: value for name, value in decision.details.items() if name not in PARTS},
     }

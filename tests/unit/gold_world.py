@@ -13,12 +13,13 @@ from handover.examples import load_examples
 from handover.intake import apply_annotation, apply_tasks, options_for
 from handover.jobs.queue import JobKind
 from handover.jobs.settle import look_and_settle
+from handover.labelstudio.convert import write_result
 from handover.labelstudio.protocol import TaskIn
 from handover.runtime import Runtime
 from handover.serving import register
 from handover.settings import Settings
 from handover.store.models import AspectRow, DecisionRow, StudentRow, TaskRow
-from handover.store.projects import aspects_of, get_project
+from handover.store.projects import aspect_of, aspects_of, get_project
 from handover.store.students import decisions_of
 from handover.store.tasks import tasks_by_ls_id
 from tests.unit.conftest import CHOICE_CONFIG, chosen, tasks
@@ -41,18 +42,18 @@ class FakeQueue:
 class FakeStudents:
     """Students that are functions from text to label, as sure as `sure` says."""
 
-    rules: dict[str, Callable[[str], str]] = field(default_factory=dict)
+    rules: dict[str, Callable[[str], str | Annotation]] = field(default_factory=dict)
     sure: Callable[[str], float] = lambda _text: 0.9
 
     def predict(self, version: str, texts: Sequence[str], _aspect: Aspect) -> list[Prediction]:
         rule = self.rules[version]
-        return [Prediction(Annotation(cats=(rule(text),)), version, self.sure(text)) for text in texts]
+        return [Prediction(as_annotation(rule(text)), version, self.sure(text)) for text in texts]
 
 
 class World:
     """A store with a project of `NUMBER` tasks; nobody has annotated anything yet."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, config: str = CHOICE_CONFIG, **settings: Any) -> None:
         self.folder = folder
         self.recorded = folder / "recorded.jsonl"
         self.say("Bid")
@@ -61,18 +62,19 @@ class World:
         self.runtime = Runtime(self.settings)
         self.queue, self.students = FakeQueue(), FakeStudents()
         self.runtime.__dict__.update(queue=self.queue, students=self.students)
-        self.project = register(self.runtime, 7, CHOICE_CONFIG)
+        self.project = register(self.runtime, 7, config)
         with self.runtime.database.write() as session:
             apply_tasks(session, self.project, tasks(NUMBER), options_for(self.project, self.settings))
         self._ids = 0
 
     def say(self, label: str) -> None:
         """What the teacher says to all texts from now on; another file is another teacher."""
-        rows = [
-            {"text": task.data["text"], "aspect": "stage", "completion": json.dumps({"label": label})}
-            for task in tasks(NUMBER)
-        ]
-        self.recorded.write_text("\n".join(map(json.dumps, rows)))
+        self.record(lambda _text: json.dumps({"label": label}))
+
+    def record(self, completion: Callable[[str], str]) -> None:
+        """What the teacher says, as completions."""
+        texts = [task.data["text"] for task in tasks(NUMBER)]
+        self.recorded.write_text("\n".join(json.dumps({"text": t, "completion": completion(t)}) for t in texts))
 
     def restart(self, **settings: Any) -> None:
         """A new process with other settings."""
@@ -87,16 +89,18 @@ class World:
             known = tasks_by_ls_id(session, self.project.id, range(1, NUMBER + 1))
         return [row for _, row in sorted(known.items()) if row.split == split]
 
-    def annotate(self, rows: Sequence[TaskRow], label: str, **more: Any) -> None:
-        """A person gives these tasks a label."""
+    def annotate(self, rows: Sequence[TaskRow], label: str | Annotation, **more: Any) -> None:
+        """A person gives these tasks a label, or marks spans."""
+        result = None if isinstance(label, str) else write_result(label, aspect_of(self.aspect), rows[0].data["text"])
         with self.runtime.database.write() as session:
             project = get_project(session, self.project.id)
             for row in rows:
                 self._ids += 1
-                annotation = chosen(label, id=row.ls_id, seconds=self._ids, **more)
-                apply_annotation(session, project, row, annotation)
+                annotation = chosen(str(label), id=row.ls_id, seconds=self._ids, **more)
+                changes = {} if result is None else {"result": result}
+                apply_annotation(session, project, row, annotation.model_copy(update=changes))
 
-    def student(self, version: str, rule: Callable[[str], str]) -> StudentRow:
+    def student(self, version: str, rule: Callable[[str], str | Annotation]) -> StudentRow:
         """A student in the store."""
         self.students.rules[version] = rule
         row = StudentRow(
@@ -134,6 +138,11 @@ class World:
         """What people annotated."""
         with self.runtime.database.read() as session:
             return load_examples(session, self.aspect, max_text_chars=self.settings.max_text_chars)
+
+
+def as_annotation(answer: str | Annotation) -> Annotation:
+    """A label as an annotation."""
+    return Annotation(cats=(answer,)) if isinstance(answer, str) else answer
 
 
 def always(label: str) -> Callable[[str], str]:

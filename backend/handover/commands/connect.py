@@ -39,6 +39,7 @@ class ConnectRequest:
     gold_share: float | None = None
     margin: float | None = None
     routing: bool | None = None
+    per_label: bool | None = None
     uncertainty_sampling: bool = False
 
 
@@ -183,6 +184,7 @@ def _register(runtime: Runtime, info: ProjectInfo, request: ConnectRequest, guid
         project = get_project(session, project_id)
         project.guidelines = guidelines or project.guidelines
         given = {"gold_share": request.gold_share, "margin": request.margin, "routing": request.routing}
+        given["per_label"] = request.per_label
         project.options = {**(project.options or {}), **{k: v for k, v in given.items() if v is not None}}
         served = wanted(session, runtime, project)
         if project.ls_ml_backend_id is None:  # nothing is shown yet, so there is nothing to switch

@@ -58,6 +58,8 @@ def _lines(aspect: AspectStatus) -> list[str]:
         lines.append(f"  {'warning: ' if finding['is_warning'] else ''}{finding['kind']}: {finding['text']}")
     if aspect.threshold is not None:
         lines.append(f"  the student answers from confidence {aspect.threshold:.3f} on, the teacher the rest")
+    if aspect.held:
+        lines.append(f"  the student answers for {', '.join(aspect.held)}, the teacher for the other labels")
     if aspect.pinned:
         lines.append("  pinned: only a person changes who serves; `handover unpin` ends it")
     return lines

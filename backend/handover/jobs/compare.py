@@ -16,7 +16,7 @@ from handover.examples import LabelledTask, hash_of
 from handover.jobs.situation import Situation
 from handover.preannotation import ask, needs_asking, stored
 from handover.runtime import Runtime
-from handover.store.models import PredictionRow, StudentRow, TaskRow
+from handover.store.models import AspectRow, PredictionRow, StudentRow, TaskRow
 from handover.store.tasks import groups_by_text, tasks_by_id
 from handover.versions import teacher_version
 
@@ -77,7 +77,9 @@ def compare(
     question says nothing about its quality.
     """
     blind = _not_in_prompt(runtime, situation, gold)
-    found = _teacher_answers(runtime, situation, blind, shadow=shadow)
+    found = teacher_answers(
+        runtime, situation, blind, shadow=shadow, row=situation.row, teacher_id=situation.teacher_id
+    )
     tasks = tuple(task for task in blind if task.task_id in found)
     left_out = {"in the prompt": len(gold) - len(blind), "without an answer": len(blind) - len(tasks)}
     texts = [task.text for task in tasks]
@@ -110,31 +112,40 @@ def _not_in_prompt(runtime: Runtime, situation: Situation, gold: Sequence[Labell
     return [task for task in gold if task.group not in groups.values()]
 
 
-def _teacher_answers(
-    runtime: Runtime, situation: Situation, gold: Sequence[LabelledTask], *, shadow: float
+def teacher_answers(
+    runtime: Runtime,
+    situation: Situation,
+    gold: Sequence[LabelledTask],
+    *,
+    shadow: float,
+    row: AspectRow,
+    teacher_id: str,
 ) -> dict[int, Annotation | None]:
-    """The teacher's answers by task id: None for one that was not usable; a missing key for one that is not there."""
-    if not situation.teacher_id:
+    """The teacher's answers by task id: None for one that was not usable; a missing key for one that is not there.
+
+    `row` is what it is asked: the aspect, or a part of its labels.
+    """
+    if not teacher_id:
         return dict.fromkeys(task.task_id for task in gold)
-    rows = _task_rows(runtime, gold)
-    version = teacher_version(situation.row.name, situation.teacher_id)
-    known = stored(runtime, situation.row, rows, version)
+    tasks = _task_rows(runtime, gold)
+    version = teacher_version(row.name, teacher_id)
+    known = stored(runtime, row, tasks, version)
     serves = situation.champion is not None
     asked = {task.task_id for task in gold if not serves or is_shadowed(task, shadow)}
-    missing = [row for row in rows if row.id in asked and needs_asking(known.get(row.id))]
+    missing = [task for task in tasks if task.id in asked and needs_asking(known.get(task.id))]
     if missing:
-        _ask(runtime, situation, missing)
-        known = stored(runtime, situation.row, rows, version)
-    return {task_id: _usable(row) for task_id, row in known.items() if row.status != AnswerStatus.FAILED.value}
+        _ask(runtime, situation, row, missing)
+        known = stored(runtime, row, tasks, version)
+    return {task_id: _usable(found) for task_id, found in known.items() if found.status != AnswerStatus.FAILED.value}
 
 
-def _ask(runtime: Runtime, situation: Situation, rows: Sequence[TaskRow]) -> None:
+def _ask(runtime: Runtime, situation: Situation, row: AspectRow, tasks: Sequence[TaskRow]) -> None:
     try:
-        ask(runtime, situation.project, situation.row, rows)
+        ask(runtime, situation.project, row, tasks)
     except TeacherError as error:
         if situation.champion is None:
             raise
-        logger.warning("Aspect %s: %s", situation.row.name, error)
+        logger.warning("Aspect %s: %s", row.name, error)
 
 
 def _usable(row: PredictionRow) -> Annotation | None:

@@ -2,14 +2,15 @@
 
 Which judge it is depends on the situation. The gate: the teacher serves, or the decision for the student that serves
 is void and taken again. The watch: that decision holds, and the student must not fall behind on gold that came since.
-Dev: a new student wants the place of the one that serves. Where that one answers only what it is sure of (`routing`), a
-new one has to pass the gate.
+Dev: a new student wants the place of the one that serves. Where that one answers a part only (`routing`,
+`labels`), a new one has to pass the gate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from handover.domain import Actor, Decision, Outcome
 from handover.evaluation import spending
@@ -18,11 +19,13 @@ from handover.evaluation.rollback import judge_champion
 from handover.evaluation.scores import score
 from handover.jobs.compare import Compared, compare
 from handover.jobs.details import evaluation_details
+from handover.jobs.labels import judge_labels, may_hand_over_labels, merged_answers
 from handover.jobs.routing import find_threshold, judge_cascade, may_route, served_by
 from handover.jobs.situation import Situation
 from handover.runtime import Runtime
 from handover.store.models import EvaluationRow, StudentRow
 from handover.store.students import last_evaluation
+from handover.switching import PARTS
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,7 @@ def take_look(runtime: Runtime, situation: Situation, student: StudentRow) -> Lo
         return Known(known)
     decision = _JUDGES[actor](runtime, compared, student)
     evaluation = _evaluation(compared, student, seed=runtime.settings.seed)
-    if "routing" in decision.details:
-        evaluation.details["routing"] = decision.details["routing"]
+    evaluation.details = {**evaluation.details, **_of_parts(decision)}
     return Look(situation, student, actor, evaluation, decision, planned=_planned(runtime, situation))
 
 
@@ -66,7 +68,8 @@ def _actor(situation: Situation, student: StudentRow) -> Actor:
         return Actor.GATE
     if _is_champion(situation, student):
         return Actor.WATCH
-    return Actor.DEV if situation.row.threshold is None else Actor.GATE
+    serves_alone = situation.row.threshold is None and not situation.row.held
+    return Actor.DEV if serves_alone else Actor.GATE
 
 
 def _is_champion(situation: Situation, student: StudentRow) -> bool:
@@ -103,13 +106,14 @@ def _gate(runtime: Runtime, compared: Compared, student: StudentRow) -> Decision
 
 
 def _decide(runtime: Runtime, compared: Compared, student: StudentRow) -> Decision:
-    """The student as a whole; where routing is wanted and it does not win, the student where it is sure.
+    """The student as a whole. Where it does not win and the project wants it: the labels it wins, or where it is sure.
 
-    Both share the error rate of the look.
+    Whole and part share the error rate of the look.
     """
     situation = compared.situation
-    routes = may_route(runtime, situation)
-    margin, alpha = _margin(runtime, situation), _alpha(runtime, compared, Actor.GATE) / (2 if routes else 1)
+    by_label, routes = may_hand_over_labels(runtime, situation), may_route(runtime, situation)
+    alpha = _alpha(runtime, compared, Actor.GATE) / (2 if by_label or routes else 1)
+    margin = _margin(runtime, situation)
     whole = judge(
         situation.aspect.kind,
         compared.counts(compared.answered),
@@ -119,15 +123,25 @@ def _decide(runtime: Runtime, compared: Compared, student: StudentRow) -> Decisi
         min_gold=runtime.settings.min_gold,
         seed=runtime.settings.seed,
     )
-    if not routes or whole.outcome is Outcome.PROMOTE or whole.alpha <= 0:
+    if whole.outcome is Outcome.PROMOTE or whole.alpha <= 0:
         return whole
-    threshold = find_threshold(runtime, situation, student, margin=margin)
+    if by_label:
+        return _better_of(whole, judge_labels(runtime, compared, alpha=alpha, margin=margin))
+    threshold = find_threshold(runtime, situation, student, margin=margin) if routes else None
     if threshold is None:
         return whole
-    cascade = judge_cascade(runtime, compared, threshold, alpha=alpha, margin=margin)
-    chosen = cascade if cascade.outcome is Outcome.PROMOTE else whole
-    details = {**chosen.details, "routing": cascade.details["routing"]}
-    return replace(chosen, alpha=2 * alpha, details=details)
+    return _better_of(whole, judge_cascade(runtime, compared, threshold, alpha=alpha, margin=margin))
+
+
+def _better_of(whole: Decision, part: Decision) -> Decision:
+    """The part's decision if it is a promotion, else that of the whole; what was found out about the part stays."""
+    chosen = part if part.outcome is Outcome.PROMOTE else whole
+    return replace(chosen, alpha=whole.alpha + part.alpha, details={**chosen.details, **_of_parts(part)})
+
+
+def _of_parts(decision: Decision) -> dict[str, Any]:
+    """What was found out about labels and thresholds."""
+    return {name: decision.details[name] for name in PARTS if name in decision.details}
 
 
 def _taken_again(situation: Situation, decision: Decision) -> Decision:
@@ -141,7 +155,8 @@ def _taken_again(situation: Situation, decision: Decision) -> Decision:
 
 
 def _watch(runtime: Runtime, compared: Compared, _student: StudentRow) -> Decision:
-    situation, served = compared.situation, served_by(compared)
+    situation = compared.situation
+    served = merged_answers(runtime, compared) if situation.row.held else served_by(compared)
     return judge_champion(
         situation.aspect.kind,
         served.counts(served.answered),

@@ -98,7 +98,8 @@ class AspectRow(Base):
 
     `server`, `teacher_id` and `champion_id` say who should answer; `live_version` and `live_student_id` say
     whose answers Label Studio shows until the switch is complete. Nothing but a person changes the server while
-    it is `pinned`. With a `threshold` the student answers where it is at least so sure, the teacher elsewhere.
+    it is `pinned`. With a `threshold` the student answers where it is at least so sure, the teacher elsewhere; with
+    `held` labels it answers for those, the teacher for the others.
     """
 
     __tablename__ = "aspects"
@@ -124,6 +125,8 @@ class AspectRow(Base):
     pinned: Mapped[bool] = mapped_column(default=False)
     threshold: Mapped[float | None]
     live_threshold: Mapped[float | None]
+    held: Mapped[list[Any]] = mapped_column(default=list)
+    live_held: Mapped[list[Any]] = mapped_column(default=list)
     live_teacher_id: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)

@@ -141,7 +141,8 @@ def _forget_champion(session: Session, row: AspectRow) -> None:
         decision.actor, decision.applied, decision.teacher_id = Actor.CONFIG.value, True, row.teacher_id
         decision.reason = "The labels changed, and the student only knows those it was trained with."
         session.add(decision)
-    row.server, row.champion_id, row.threshold, row.pinned = Server.TEACHER.value, None, None, False
+    row.server, row.champion_id, row.threshold, row.held = Server.TEACHER.value, None, None, []
+    row.pinned = False
 
 
 def versions_of(session: Session, *, ls_project_id: int | None) -> list[str]:

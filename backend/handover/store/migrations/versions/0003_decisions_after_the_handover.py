@@ -16,6 +16,8 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('pinned', sa.Boolean(), nullable=False, server_default='0'))
         batch_op.add_column(sa.Column('threshold', sa.Double(), nullable=True))
         batch_op.add_column(sa.Column('live_threshold', sa.Double(), nullable=True))
+        batch_op.add_column(sa.Column('held', sa.JSON(), nullable=False, server_default='[]'))
+        batch_op.add_column(sa.Column('live_held', sa.JSON(), nullable=False, server_default='[]'))
         batch_op.add_column(sa.Column('live_teacher_id', sa.Text(), nullable=False, server_default=''))
 
     with op.batch_alter_table('decisions', schema=None) as batch_op:
@@ -55,5 +57,5 @@ def downgrade() -> None:
     # Not in a batch: on SQLite that would make the tables anew, and dropping the old ones drops what refers to them.
     for column in ('mark', 'applied', 'author'):
         op.drop_column('decisions', column)
-    for column in ('live_teacher_id', 'live_threshold', 'threshold', 'pinned', 'looked_revision'):
+    for column in ('live_teacher_id', 'live_held', 'held', 'live_threshold', 'threshold', 'pinned', 'looked_revision'):
         op.drop_column('aspects', column)
