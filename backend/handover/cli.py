@@ -82,9 +82,7 @@ def connect(
     margin: Annotated[
         float | None, typer.Option(min=0.0, max=0.2, help="Non-inferiority margin of this project.")
     ] = None,
-    routing: Annotated[
-        bool | None, typer.Option(help="Let a student answer where it is sure, the teacher the rest.")
-    ] = None,
+    routing: Annotated[bool | None, typer.Option(help="The student where it is sure, the teacher the rest.")] = None,
     per_label: Annotated[bool | None, typer.Option(help="Hand over label by label.")] = None,
     uncertainty_sampling: Annotated[bool, typer.Option(help="New project: least certain tasks first.")] = False,
     token_stdin: Annotated[bool, typer.Option(help="Read Label Studio's token from standard input.")] = False,
