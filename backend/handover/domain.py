@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -105,6 +106,10 @@ class Relation:
     label: str
 
 
+Edge = tuple[Span, Span, str]
+"""A relation as its head, its child and its label."""
+
+
 @dataclass(frozen=True)
 class Annotation:
     """What one annotator, teacher or student says about one text for one aspect.
@@ -121,6 +126,19 @@ class Annotation:
     def is_empty(self) -> bool:
         """True when nothing was chosen and nothing was marked."""
         return not (self.cats or self.spans or self.relations)
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """The relations with their spans instead of indices, so that they can be compared between annotations."""
+        return tuple((self.spans[r.head], self.spans[r.child], r.label) for r in self.relations)
+
+    @classmethod
+    def connecting(cls, spans: Iterable[Span], edges: Iterable[Edge]) -> Annotation:
+        """The annotation of kind `relations` with these spans, end points of edges among them: sorted, each once."""
+        ordered = tuple(sorted(set(spans)))
+        place = {span: index for index, span in enumerate(ordered)}
+        relations = {Relation(place[head], place[child], label) for head, child, label in edges}
+        return cls(spans=ordered, relations=tuple(sorted(relations)))
 
     def to_json(self) -> dict[str, Any]:
         """The annotation as plain JSON values; `from_json` reads it back."""

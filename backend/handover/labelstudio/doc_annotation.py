@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from handover.doc_relations import SPANS_KEY, get_relations, mark_relations, mark_spans
 from handover.domain import Annotation, Aspect, Kind, Relation, Span
 from handover.errors import ConversionError
-from handover.labelstudio.relations import annotation_of
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -119,7 +118,6 @@ def _set_entities(doc: Doc, spans: Iterable[Span]) -> int:
 
 def _of_aspect(annotation: Annotation, aspect: Aspect) -> Annotation:
     """The relations whose labels the aspect has, and the spans whose labels it has."""
-    spans = annotation.spans
-    named = ((spans[r.head], spans[r.child], r.label) for r in annotation.relations if r.label in aspect.label_names)
-    known = {span for span in spans if span.label in aspect.span_label_names}
-    return annotation_of(known, [edge for edge in named if edge[0] in known and edge[1] in known])
+    known = {span for span in annotation.spans if span.label in aspect.span_label_names}
+    edges = [edge for edge in annotation.edges if edge[2] in aspect.label_names and known.issuperset(edge[:2])]
+    return Annotation.connecting(known, edges)

@@ -8,16 +8,14 @@ the editor from loading the whole result (seen in Label Studio 1.23.2: `stores/R
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from handover.domain import Annotation, Aspect, Relation, Span
+from handover.domain import Annotation, Aspect, Edge, Relation, Span
 from handover.errors import ConversionError
 from handover.labelstudio.regions import Result, check_labels, read_values, span_region, tag_of
 from handover.labelstudio.spans import label_list, read_spans, shown
-
-Edge = tuple[Span, Span, str]
 
 
 @dataclass(frozen=True)
@@ -55,15 +53,7 @@ def read_relations(result: Result, aspect: Aspect, text: str) -> RelationReading
             _read(item, number, aspect, regions=spans.by_region, edges=edges)
     if edges.notes and not edges.found:
         return RelationReading(None, 0, tuple(edges.notes))
-    return RelationReading(annotation_of(spans.spans, edges.found), spans.repaired, tuple(edges.notes))
-
-
-def annotation_of(spans: Iterable[Span], edges: Iterable[Edge]) -> Annotation:
-    """Spans and the edges between them as an annotation: sorted, each once."""
-    ordered = tuple(sorted(set(spans)))
-    place = {span: index for index, span in enumerate(ordered)}
-    relations = {Relation(place[head], place[child], label) for head, child, label in edges}
-    return Annotation(spans=ordered, relations=tuple(sorted(relations)))
+    return RelationReading(Annotation.connecting(spans.spans, edges.found), spans.repaired, tuple(edges.notes))
 
 
 def write_relations(
