@@ -166,7 +166,7 @@ def compose(project: ProjectRow, served: Sequence[Served], task: TaskRow, answer
     given = [(s, part) for s, part in parts if part is not None]
     if not given:
         return None
-    result = _each_once([region for s, part in given for region in _regions(s, part, task)])
+    result = each_once([region for s, part in given for region in _regions(s, part, task)])
     scores = [part.score for _, part in given if part.score is not None]
     return NewPrediction(task.ls_id, result, min(scores, default=None), version_of(served))
 
@@ -179,7 +179,7 @@ def _regions(served: Served, part: Shown, task: TaskRow) -> list[dict[str, Any]]
         return []
 
 
-def _each_once(regions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def each_once(regions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The regions without repeated ids, which Label Studio's editor does not load: relations bring the regions
     along that they connect, and the aspect these belong to may have predicted the same."""
     found: dict[Any, dict[str, Any]] = {}
