@@ -155,7 +155,7 @@ def test_examples_submitted_without_a_choice_say_that_none_applies_unless_one_is
     database, project, rows, attribute, cats, unusable
 ) -> None:
     with database.write() as session:
-        apply_config(session, project, CHOICES_CONFIG % attribute)
+        apply_config(session, project, CHOICES_CONFIG % attribute, max_text_chars=50_000)
     task, other = [row for row in rows.values() if row.split == Split.TRAIN.value][:2]
     submitted = AnnotationIn.model_validate({"id": 1, "result": [], "updated_at": START})
     skipped = AnnotationIn.model_validate({"id": 2, "result": [], "updated_at": START, "was_cancelled": True})
