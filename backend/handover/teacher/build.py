@@ -116,8 +116,13 @@ def _recorded_model(aspect: Aspect, spec: TeacherSpec) -> _Model:
             "HANDOVER_TEACHER_RECORDED is not set; HANDOVER_TEACHER=recorded needs it. "
             "Set it to a JSONL file with recorded answers, or to a folder of them."
         )
-    model = Recorded(completions_in(spec.recorded, aspect.name))
-    section = {"@llm_models": "handover.Recorded.v1", "path": str(spec.recorded), "aspect": aspect.name}
+    model = Recorded(completions_in(spec.recorded, aspect.name, aspect.kind))
+    section = {
+        "@llm_models": "handover.Recorded.v1",
+        "path": str(spec.recorded),
+        "aspect": aspect.name,
+        "kind": aspect.kind.value,
+    }
     return _Model(model.model_id, section)
 
 

@@ -82,7 +82,7 @@ def test_build_free_text_reaches_the_prompt_as_it_is(scripted: Callable[..., Any
 @pytest.mark.parametrize(
     ("change", "spec", "language", "message"),
     [
-        ({"kind": Kind.SPANS}, {}, "en", "kind 'spans'"),
+        ({"kind": Kind.RELATIONS}, {}, "en", "no labels"),
         ({"labels": ()}, {}, "en", "no labels"),
         ({}, {}, "zz", "cannot be built"),
         ({}, {"config": Path("none.cfg")}, "en", r"none\.cfg"),
