@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from itertools import pairwise
 from typing import Any
 
@@ -261,10 +260,10 @@ def test_convert_malformed_regions_never_raise_and_no_note_holds_the_text(result
 
 
 def test_convert_many_overlapping_regions_are_read_quickly() -> None:
-    started = time.perf_counter()
+    # Compared pair by pair, these would take minutes.
     reading = read_result([region(i, i + 60) for i in range(20_000)], TERMS, "word " * 5000)
     assert reading.annotation is not None
-    assert time.perf_counter() - started < 5
+    assert len(reading.annotation.spans) == 334
 
 
 # Writing
