@@ -116,6 +116,12 @@ def connect(
     margin: Annotated[
         float | None, typer.Option(min=0.0, max=0.2, help="Non-inferiority margin of this project.")
     ] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0.0, help="Most that this project's teacher may cost in all; 0: no limit.")
+    ] = None,
+    budget_day: Annotated[
+        float | None, typer.Option(min=0.0, help="Most that this project's teacher may cost per day; 0: no limit.")
+    ] = None,
     uncertainty_sampling: Annotated[bool, typer.Option(help="New project: least certain tasks first.")] = False,
     token_stdin: Annotated[bool, typer.Option(help="Read Label Studio's token from standard input.")] = False,
 ) -> None:
@@ -134,6 +140,8 @@ def connect(
             fields=tuple(field or ()),
             gold_share=gold_share,
             margin=margin,
+            budget=budget,
+            budget_day=budget_day,
             uncertainty_sampling=uncertainty_sampling,
         )
         runtime = Runtime(settings).open()

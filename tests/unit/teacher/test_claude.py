@@ -21,6 +21,7 @@ from handover.teacher import MemoryCache, TeacherSpec, build_teacher
 from handover.teacher.claude import Claude, make_claude
 from handover.teacher.completion import Completion
 from handover.teacher.prompt import Prompt
+from handover.teacher.throttle import Pace
 
 KEY = "sk-ant-0123456789abcdefghijklmnopqrstuvwxyz"
 TEXT = "Wolfsburg wants to buy 500 tons of copper by the end of June."
@@ -64,7 +65,7 @@ def claude(api: Any) -> Callable[..., Claude]:
 
     def make(**options: Any) -> Claude:
         defaults: dict[str, Any] = {"base_url": api.url, "max_tokens": 64, "timeout": 5.0}
-        defaults |= {"retries": 2, "concurrency": 4}
+        defaults |= {"retries": 2, "pace": Pace(4)}
         return Claude("claude-test-1", api_key=SecretStr(KEY), **{**defaults, **options})
 
     return make
@@ -265,7 +266,7 @@ def test_claude_without_structured_outputs_is_asked_without(
         return api.reply(message(f"Sure: {BID}"))
 
     api.script(reply)
-    model = claude(concurrency=1)
+    model = claude(pace=Pace(1))
     assert [str(completion) for completion in ask(model, prompt_for(), prompt_for("two"))] == [f"Sure: {BID}"] * 2
     assert ["output_config" in request for request in api.requests] == [True, False, False]
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
@@ -311,7 +312,7 @@ def test_claude_asks_several_at_the_same_time(claude: Callable[..., Claude], api
         return message(BID)
 
     api.script(reply)
-    assert ask(claude(concurrency=8), *(prompt_for(str(number)) for number in range(8))) == [BID] * 8
+    assert ask(claude(pace=Pace(8)), *(prompt_for(str(number)) for number in range(8))) == [BID] * 8
 
 
 @pytest.mark.parametrize(
