@@ -25,7 +25,7 @@ from handover.store.projects import aspect_of, aspects_of, get_aspect
 from handover.store.tasks import open_tasks
 from handover.teacher.calls import Outcome, Purpose
 from handover.teacher.completion import Completion
-from handover.teacher.teacher import BatchModel, Question, Teacher
+from handover.teacher.teacher import BatchModel, Sample, Teacher
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +79,7 @@ def collect(runtime: Runtime, project: ProjectRow, served: Sequence[Served]) -> 
     return number
 
 
-def _questions(
-    runtime: Runtime, teacher: Teacher, served: Served, tasks: Sequence[TaskRow]
-) -> dict[int, list[Question]]:
+def _questions(runtime: Runtime, teacher: Teacher, served: Served, tasks: Sequence[TaskRow]) -> dict[int, list[Sample]]:
     """What would have to be asked about each task that has no prediction, by the task's id."""
     limit = runtime.settings.max_text_chars
     missing = missing_of(runtime, served.row, tasks, served.version)
@@ -91,7 +89,7 @@ def _questions(
 
 
 def _send(
-    runtime: Runtime, teacher: Teacher, model: BatchModel, served: Served, questions: Sequence[Question]
+    runtime: Runtime, teacher: Teacher, model: BatchModel, served: Served, questions: Sequence[Sample]
 ) -> set[str]:
     """Send one batch, as far as the budget allows; returns the keys that are under way.
 
@@ -168,9 +166,9 @@ def _put(runtime: Runtime, teacher: Teacher, batch: TeacherBatchRow, outcomes: M
     )
 
 
-def _parts(questions: Sequence[Question]) -> Iterator[list[Question]]:
+def _parts(questions: Sequence[Sample]) -> Iterator[list[Sample]]:
     """The questions in batches that the API takes."""
-    part: list[Question] = []
+    part: list[Sample] = []
     chars = 0
     for question in questions:
         size = len(question.prompt or "")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from handover.teacher.samples import SampledTask
     from handover.teacher.tasks import HandoverTask
 
-__all__ = ["AnswerCache", "CachedAnswer", "MemoryCache", "Question", "Teacher", "TeacherAnswer"]
+__all__ = ["AnswerCache", "CachedAnswer", "MemoryCache", "Sample", "Teacher", "TeacherAnswer"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class TeacherAnswer:
 
 
 @dataclass(frozen=True)
-class Question:
+class Sample:
     """One sample of one text on its way to the model; `problem` says why it is not asked at all."""
 
     doc: Doc | None = field(default=None, repr=False)
@@ -119,6 +119,11 @@ class Teacher:
         return self._max_tokens
 
     @property
+    def is_free(self) -> bool:
+        """Whether its answers cost nothing."""
+        return self._is_free
+
+    @property
     def batches(self) -> BatchModel | None:
         """The model, if it takes batches."""
         model = self._nlp.get_pipe("llm")._model  # spacy-llm has no other way to it
@@ -134,7 +139,7 @@ class Teacher:
         questions = [question for text in texts for question in self.questions(text)]
         completions = self._recall(questions, cache)
         self._note_hits(completions, purpose)
-        new: dict[str, Question] = {}
+        new: dict[str, Sample] = {}
         for question in questions:
             if question.key and question.key not in completions:
                 new.setdefault(question.key, question)
@@ -157,20 +162,20 @@ class Teacher:
             found.append(self._merged(answers) if answers else None)
         return found
 
-    def unknown(self, texts: Sequence[str], cache: AnswerCache) -> list[list[Question]]:
+    def unknown(self, texts: Sequence[str], cache: AnswerCache) -> list[list[Sample]]:
         """For each text, the questions that `annotate` would ask."""
         grouped = [[question for question in self.questions(text) if question.key] for text in texts]
         known = self._recall([question for group in grouped for question in group], cache)
         return [[question for question in group if question.key not in known] for group in grouped]
 
-    def questions(self, text: str) -> list[Question]:
+    def questions(self, text: str) -> list[Sample]:
         """What is asked about a text: one question per sample."""
         problem = _why_unaskable(text, self._nlp.max_length)
         if problem:
-            return [Question(problem=problem)] * self._samples
+            return [Sample(problem=problem)] * self._samples
         return [self._question(text, sample) for sample in range(self._samples)]
 
-    def call(self, question: Question, *, purpose: str) -> Call:
+    def call(self, question: Sample, *, purpose: str) -> Call:
         """A question as the ledger enters it."""
         prompt = question.prompt or ""
         return Call(
@@ -183,7 +188,7 @@ class Teacher:
             is_free=self._is_free,
         )
 
-    def understand(self, question: Question, completion: Completion) -> Outcome:
+    def understand(self, question: Sample, completion: Completion) -> Outcome:
         """What a completion that came another way means for a question."""
         answer = self._read(question, completion)
         return Outcome(answer.status, completion, answer.problems)
@@ -204,13 +209,13 @@ class Teacher:
             stop_reason=completion.stop_reason,
         )
 
-    def _question(self, text: str, sample: int) -> Question:
+    def _question(self, text: str, sample: int) -> Sample:
         doc = self._nlp.make_doc(text)
         doc.user_data[SAMPLE_KEY] = sample
         prompt = next(iter(self._task.generate_prompts([doc])))
-        return Question(doc=doc, key=cache_key(self.model_id, prompt, sample=sample), prompt=prompt)
+        return Sample(doc=doc, key=cache_key(self.model_id, prompt, sample=sample), prompt=prompt)
 
-    def _recall(self, questions: Sequence[Question], cache: AnswerCache) -> dict[str, Completion]:
+    def _recall(self, questions: Sequence[Sample], cache: AnswerCache) -> dict[str, Completion]:
         keys = list(dict.fromkeys(question.key for question in questions if question.key))
         known = cache.get(keys) if keys else {}
         return {key: completion for key, completion in known.items() if not self._is_outdated(completion)}
@@ -221,7 +226,7 @@ class Teacher:
             return False
         return (completion.output_tokens or 0) < (self._max_tokens or 0)
 
-    def _ask(self, questions: Sequence[Question], cache: AnswerCache, purpose: str) -> dict[str, Completion]:
+    def _ask(self, questions: Sequence[Sample], cache: AnswerCache, purpose: str) -> dict[str, Completion]:
         """Ask what the ledger admits; the others get a completion that says why not. Everything is entered."""
         admission = self._ledger.open([self.call(question, purpose=purpose) for question in questions])
         admitted = questions[: len(admission.tickets)]
@@ -252,10 +257,10 @@ class Teacher:
             number = len(completions)
             self._ledger.note(CallStatus.CACHED, purpose=purpose, model_id=self.model_id, number=number)
 
-    def _read(self, question: Question, completion: Completion) -> DocAnswer:
+    def _read(self, question: Sample, completion: Completion) -> DocAnswer:
         return read_answer(next(iter(self._task.parse_responses([question.doc], [completion]))))
 
-    def _answer(self, question: Question, completions: Mapping[str, Completion], *, from_cache: bool) -> TeacherAnswer:
+    def _answer(self, question: Sample, completions: Mapping[str, Completion], *, from_cache: bool) -> TeacherAnswer:
         if question.doc is None:
             return TeacherAnswer(AnswerStatus.FAILED, "", self.model_id, problems=(question.problem,))
         # Also done for those that were just asked, so that a cached answer cannot mean anything else.
@@ -313,7 +318,7 @@ def _why_unaskable(text: str, max_length: int) -> str:
     return ""
 
 
-def _chunks(questions: Sequence[Question]) -> Iterator[Sequence[Question]]:
+def _chunks(questions: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
     for start in range(0, len(questions), CHUNK):
         yield questions[start : start + CHUNK]
 
