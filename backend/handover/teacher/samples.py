@@ -1,5 +1,5 @@
-"""Self-consistency: the same question several times, each time put a little differently, and what the answers have
-in common (Wang et al. 2023, "Self-Consistency Improves Chain of Thought Reasoning in Language Models").
+"""Self-consistency: the same question several times, each time put a little differently (Wang et al. 2023,
+"Self-Consistency Improves Chain of Thought Reasoning in Language Models").
 
 The newest models take no sampling parameters, and the SDK has none any more. So a further sample shows labels and
 examples in another order (models favour what comes first or last), and is drawn at the model's own temperature.
@@ -8,21 +8,15 @@ examples in another order (models favour what comes first or last), and is drawn
 from __future__ import annotations
 
 import hashlib
-import random
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Iterable, TypeVar  # noqa: UP035 - spacy-llm reads hints with typing.Iterable only
 
-from handover.domain import Annotation, Kind, Relation, Span
+from spacy.tokens import Doc
 
-if TYPE_CHECKING:
-    from spacy.tokens import Doc
+from handover.teacher.tasks import HandoverTask
+from handover.teacher.votes import SAMPLE_KEY
 
-    from handover.teacher.tasks import HandoverTask
-
-SAMPLE_KEY = "handover_sample"
-"""Where a doc says which of the samples it is: an index, 0 for the question as it is."""
+Item = TypeVar("Item")
 
 
 class SampledTask:
@@ -54,54 +48,16 @@ def with_samples(task: HandoverTask, samples: int) -> HandoverTask | SampledTask
     return task if samples == 1 else SampledTask(task, samples)
 
 
-def vote(kind: Kind, answers: Sequence[Annotation], *, samples: int) -> tuple[Annotation, float]:
-    """What most of the samples say, and how far they agree with it, from 0 to 1.
-
-    Kind `choice`: the label with the most votes, of equals the one that came first. Other kinds: each label, span
-    or relation that more than half of the `samples` hold. A sample agrees to the share of what it holds in common
-    with the vote (Dice); samples without an answer, of which `answers` has none, do not agree. Spans voted for do
-    not overlap where those of single answers do not: any two majorities share a sample.
-    """
-    if kind is Kind.CHOICE:
-        ((winner, most),) = Counter(answers).most_common(1)
-        return winner, most / samples
-    ballots = [_items(answer) for answer in answers]
-    votes = Counter(item for ballot in ballots for item in ballot)
-    elected = {item for item, number in votes.items() if 2 * number > samples}
-    agreement = sum(_dice(ballot, elected) for ballot in ballots) / samples
-    return _annotation(elected, answers), agreement
-
-
 def _variant(task: HandoverTask, number: int) -> HandoverTask:
     """The task with labels and examples in an order that belongs to this number."""
-    draw = random.Random(number)
-    labels, examples = list(task.question.labels), list(task.question.examples)
-    draw.shuffle(labels)
-    draw.shuffle(examples)
-    return type(task)(replace(task.question, labels=tuple(labels), examples=tuple(examples)))
+    labels, examples = _turned(task.question.labels, number), _turned(task.question.examples, number)
+    return type(task)(replace(task.question, labels=labels, examples=examples))
 
 
-_Item = tuple[str, Any]
-
-
-def _items(annotation: Annotation) -> set[_Item]:
-    spans = annotation.spans
-    relations = {("relation", (spans[r.head], spans[r.child], r.label)) for r in annotation.relations}
-    return {("cat", cat) for cat in annotation.cats} | {("span", span) for span in spans} | relations
-
-
-def _dice(one: set[_Item], other: set[_Item]) -> float:
-    return 2 * len(one & other) / (len(one) + len(other)) if one or other else 1.0
-
-
-def _annotation(elected: set[_Item], answers: Sequence[Annotation]) -> Annotation:
-    """The annotation of what was voted for. A relation's spans are in each answer that holds it, so they won too."""
-    order = list(dict.fromkeys(cat for answer in answers for cat in answer.cats))
-    spans: list[Span] = sorted(value for name, value in elected if name == "span")
-    relations = sorted(
-        Relation(spans.index(value[0]), spans.index(value[1]), value[2])
-        for name, value in elected
-        if name == "relation"
-    )
-    cats = tuple(cat for cat in order if ("cat", cat) in elected)
-    return Annotation(cats=cats, spans=tuple(spans), relations=tuple(relations))
+def _turned(items: tuple[Item, ...], number: int) -> tuple[Item, ...]:
+    """The items beginning with another one for each number; after all had their turn, backwards."""
+    if not items:
+        return items
+    rounds, first = divmod(number, len(items))
+    turned = items[first:] + items[:first]
+    return turned[::-1] if rounds % 2 else turned

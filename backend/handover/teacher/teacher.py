@@ -13,7 +13,7 @@ from handover.teacher.cache import AnswerCache, CachedAnswer, MemoryCache, cache
 from handover.teacher.calls import Call, CallStatus, Ledger, NoLedger, Outcome, Purpose, most_tokens
 from handover.teacher.completion import Completion
 from handover.teacher.doc_answer import DocAnswer, read_answer
-from handover.teacher.samples import SAMPLE_KEY, vote
+from handover.teacher.votes import SAMPLE_KEY, vote
 
 if TYPE_CHECKING:
     from spacy.language import Language
