@@ -49,6 +49,7 @@ class AnthropicStub:
     latency: float = 0.0
     fault: Callable[[str, int], Fault] = lambda _text, _before: NO_FAULT
     batches_end: bool = False
+    batches_refused: bool = False
     batch_result: Callable[[str], str] = lambda _text: "succeeded"
     batches: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     requests: list[dict[str, Any]] = field(default_factory=list)
@@ -159,7 +160,9 @@ def _handler(stub: AnthropicStub) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if self.path.endswith("/batches"):
+            if self.path.endswith("/batches") and stub.batches_refused:
+                self._send({"type": "error", "error": {"type": "x", "message": "stub"}}, Fault(status=403))
+            elif self.path.endswith("/batches"):
                 self._send(stub.add_batch(body["requests"]))
             elif self.path.endswith("/chat/completions"):
                 self._chat(body)
