@@ -27,6 +27,7 @@ from scripts.stack import Backend, stopping
 from tests.integration.market import CONFIG, sides
 
 PROJECT = 1
+SECRET = "Miller, account 4711"  # in a field that the aspect does not show
 GOLD = list(sides(60).items())
 
 
@@ -42,7 +43,7 @@ def setup(backend: Backend, http: httpx.Client) -> None:
 
 def predict(backend: Backend, http: httpx.Client) -> None:
     """Annotators open all tasks."""
-    tasks = [{"id": i, "data": {"text": text}} for i, (text, _) in enumerate(GOLD, start=1)]
+    tasks = [{"id": i, "data": {"text": text, "customer": SECRET}} for i, (text, _) in enumerate(GOLD, start=1)]
     body = {"tasks": tasks, "project": f"{PROJECT}.1", "label_config": CONFIG}
     results = http.post("/predict", json=body).raise_for_status().json()["results"]
     say(f"suggestions: {sum(bool(result) for result in results)}")
@@ -52,8 +53,9 @@ def annotate(backend: Backend, http: httpx.Client) -> None:
     """They finish all but the last five, which starts trainings and prefetches; wait for the jobs."""
     for i, (text, label) in enumerate(GOLD[:-5], start=1):
         annotation = {"id": i, "task": i, "result": regions("side", label, text), "updated_at": "2026-01-01T00:00:00Z"}
-        event = {"action": "ANNOTATION_CREATED", "annotation": annotation, "task": {"id": i, "data": {"text": text}}}
-        http.post("/webhook", json={**event, "project": {"id": PROJECT}}).raise_for_status()
+        task = {"id": i, "data": {"text": text, "customer": SECRET}}
+        event = {"action": "ANNOTATION_CREATED", "annotation": annotation, "task": task, "project": {"id": PROJECT}}
+        http.post("/webhook", json=event).raise_for_status()
     wait_for_jobs(backend)
 
 

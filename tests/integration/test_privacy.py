@@ -20,6 +20,7 @@ import pytest
 from scripts.stack import ROOT, clean_env
 from tests.anthropic_stub import AnthropicStub, anthropic_stub
 from tests.integration.market import QUICK
+from tests.integration.rounds import GOLD, SECRET
 
 OUTSIDE, INSIDE = "10.213.77.1", "10.213.77.2"
 
@@ -102,6 +103,9 @@ def test_packets_are_counted_when_the_teacher_is_asked(
     assert "suggestions: 0" not in told
     assert namespace.packets() > 10
     assert len(api.requests) > 10
+    sent = json.dumps([api.requests, api.headers])
+    assert SECRET not in sent
+    assert set(api.texts()) < {text for text, _ in GOLD}
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,14 @@ from handover.errors import NotFoundError, TeacherError
 from handover.examples import LabelledTask
 from handover.intake import text_of
 from handover.jobs.look import FAILED, _teacher_answers
+from handover.labelstudio.protocol import TaskIn
 from handover.preannotation import ask
 from handover.prices import Price, Tokens, cost, most, price_of
 from handover.runtime import Runtime
-from handover.serving import predict
+from handover.serving import live, predict, register
 from handover.settings import Settings
 from handover.status import read_status
+from handover.store.answers import silver_of
 from handover.store.database import Database
 from handover.store.migrate import upgrade
 from handover.store.models import ProjectRow, TaskRow, TeacherAnswerRow, TeacherCallRow, utcnow
@@ -32,7 +34,7 @@ from handover.teacher.calls import Purpose
 from handover.totals import read_totals, total_of
 from tests.anthropic_stub import AnthropicStub, Fault, anthropic_stub
 from tests.unit.asking import COST, PRICES, add_project, asking, calls, predictions
-from tests.unit.conftest import tasks
+from tests.unit.conftest import CHOICE_CONFIG, tasks
 
 PRICE = Price(input=3, output=15, cache_read=0.3, cache_write=3.75, batch_discount=0.5)
 
@@ -269,6 +271,52 @@ def test_budget_does_not_make_the_teacher_wrong_on_gold(make: Any, stub: Anthrop
     gold = [LabelledTask(t.id, t.ls_id, text_of(t.data, aspect), Annotation(cats=("Offer",))) for t in rows[:6]]
     _, answers = _teacher_answers(runtime, project, aspect_row, gold)
     assert answers == [Annotation(cats=("Bid",))] * 2 + [FAILED] * 4
+
+
+# What is not asked about, and what is not trained on
+
+
+def test_text_that_cannot_be_used_is_skipped_once_and_asked_about_when_it_can(
+    make: Any, database: Database, stub: AnthropicStub
+) -> None:
+    runtime = make(max_text_chars=100)
+    project = register(runtime, 7, CHOICE_CONFIG)
+    given = [TaskIn(id=i, data={"text": f"copper {i * 7919} " * n}) for i, n in ((1, 1), (2, 40), (3, 40), (4, 1))]
+    given.append(TaskIn(id=5, data={"text": "  "}))
+    for _ in range(2):
+        shown = [p.ls_task_id for p in predict(runtime, project.ls_id, given) if p is not None and p.result]
+        assert shown == [1, 4]
+    with database.read() as session:
+        splits = {row.ls_id: row.split for row in session.scalars(select(TaskRow))}
+        answers = read_status(session, runtime.settings).projects[0].aspects[0].answers
+    says = {2: "has 520 characters", 3: "has 520 characters", 5: "is empty"}
+    expected = [reason for ls_id, reason in says.items() if splits[ls_id] != "gold"]
+    noted = calls(database, "skipped")
+    assert sum(row.number for row in noted) == len(expected) >= 2
+    assert all(any(reason in row.problem for row in noted) for reason in expected)
+    assert answers == {"ok": 2, "skipped": len(expected)}
+    patient = make(max_text_chars=1000)
+    shown = [p.ls_task_id for p in predict(patient, project.ls_id, given) if p is not None and p.result]
+    assert shown == [1, *(ls_id for ls_id in (2, 3) if splits[ls_id] != "gold"), 4]
+
+
+def test_answers_that_samples_do_not_agree_on_are_no_silver(make: Any, database: Database, stub: AnthropicStub) -> None:
+    unsure = iter("Bid Offer Trade".split() * 100)
+    stub.answer = lambda text, _request: f'{{"label": "{next(unsure) if "zinc" in text else "Bid"}"}}'
+    runtime = make(teacher_samples=3, teacher_concurrency=1)
+    project, rows = add_project(runtime, 40)
+    ask_all(runtime, project, rows)
+    with database.read() as session:
+        (aspect_row,) = aspects_of(session, project.id)
+        served = live(session, project)[0].version
+        silver = silver_of(session, aspect_row, served, min_score=runtime.settings.teacher_min_agreement)
+        everything = silver_of(session, aspect_row, served)
+    assert {prediction.score for _, prediction in silver} == {1.0}
+    assert not any("zinc" in task.data["text"] for task, _ in silver)
+    kept = {task.ls_id for task, _ in silver}
+    assert {p.score for task, p in everything if task.ls_id not in kept} == {1 / 3}
+    shown = predict(runtime, project.ls_id, [TaskIn(id=row.ls_id, data=row.data) for row in rows])
+    assert {p.score for p in shown if p is not None} == {1.0, 1 / 3}, "the score is what is shown"
 
 
 # Estimate
