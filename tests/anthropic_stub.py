@@ -54,6 +54,7 @@ class AnthropicStub:
     batches: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    fetched: list[str] = field(default_factory=list)
     busiest: int = 0
     url: str = ""
     _asked: Counter[str] = field(default_factory=Counter)
@@ -170,6 +171,7 @@ def _handler(stub: AnthropicStub) -> type[BaseHTTPRequestHandler]:
                 self._answer(body)
 
         def do_GET(self) -> None:
+            stub.fetched.append(self.path)
             _, _, name = self.path.partition("/v1/messages/batches/")
             batch_id = name.removesuffix("/results")
             if batch_id not in stub.batches:

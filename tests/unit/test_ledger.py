@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
+from typer.testing import CliRunner
 
+from handover.cli import app
 from handover.commands.estimate import estimate
 from handover.domain import Annotation, AnswerStatus
 from handover.errors import NotFoundError, TeacherError
@@ -350,6 +353,41 @@ def test_estimate_without_price_answers_or_teacher(make: Any) -> None:
         estimate(runtime, ls_project_id=4711)
     with pytest.raises(TeacherError, match="nothing is spent"):
         estimate(make(teacher="none"), ls_project_id=project.ls_id)
+
+
+# The command line
+
+
+def test_cli_shows_what_was_spent_and_what_would_be(
+    make: Any, database: Database, stub: AnthropicStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = make(teacher_prices=PRICES)
+    project, rows = add_project(runtime, 20)
+    ask_all(runtime, project, rows[:11], Purpose.PREFETCH)
+    ask_all(runtime, project, rows[:11])
+    monkeypatch.setenv("HANDOVER_TEACHER_PRICES", PRICES)
+    monkeypatch.setenv("HANDOVER_ANTHROPIC_API_KEY", "sk-test")
+    shown = cli("ledger")
+    assert "stage claude-sonnet-5-5 prefetch 11 0 0 0 1,100 110 0.0049 USD" in shown
+    assert "in all 11 0 11 0 1,100 110 0.0049 USD" in shown
+    (prefetch, predict_) = json.loads(cli("ledger", "--json"))["totals"][::-1]
+    assert (prefetch["calls"], prefetch["cost"]) == (11, pytest.approx(11 * COST))
+    assert (predict_["calls"], predict_["cached"]) == (0, 11)
+    assert "11 questions to the teacher, 11 answered from our own cache: 1,100 tokens in (0 cached), 110 out" in cli(
+        "status"
+    )
+    estimated = cli("teacher", "estimate", "-p", "7")
+    assert "stage (claude-sonnet-5-5): 20 open or gold tasks, 11 answered already, 9 questions to ask" in estimated
+    assert "judged by 11 past answers" in estimated
+    assert json.loads(cli("teacher", "estimate", "-p", "7", "--json"))["aspects"][0]["questions"] == 9
+    monkeypatch.setenv("HANDOVER_TEACHER_PRICES", "")
+    assert "one by one no price; with prompt caching no price" in cli("teacher", "estimate", "-p", "7")
+
+
+def cli(*arguments: str) -> str:
+    result = CliRunner(env={"COLUMNS": "60"}).invoke(app, list(arguments))
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
 
 
 # Migration

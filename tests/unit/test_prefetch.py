@@ -16,7 +16,8 @@ from handover.labelstudio.protocol import TaskIn
 from handover.runtime import Runtime
 from handover.serving import predict
 from handover.store.database import Database
-from handover.store.models import ProjectRow, TaskRow, TeacherBatchRow, utcnow
+from handover.store.models import ProjectRow, StudentRow, TaskRow, TeacherBatchRow, utcnow
+from handover.store.projects import aspects_of
 from tests.anthropic_stub import AnthropicStub, Fault, anthropic_stub
 from tests.unit.asking import COST, PRICES, add_project, asking, calls, predictions
 from tests.unit.conftest import chosen
@@ -285,3 +286,25 @@ def test_batch_holds_all_samples(make: Any, database: Database, stub: AnthropicS
     run(runtime, project)
     found = predictions(database)
     assert [found[row.id].score for row in rows] == pytest.approx([2 / 3] * len(rows))
+
+
+def test_batch_of_an_aspect_that_a_student_serves_is_left_alone(
+    make: Any, database: Database, stub: AnthropicStub
+) -> None:
+    runtime = make(teacher_batch_from=5)
+    project, _ = add_project(runtime, 10)
+    run(runtime, project)
+    stub.batches_end = True
+    with database.write() as session:
+        (row,) = aspects_of(session, project.id)
+        student = StudentRow(
+            aspect_id=row.id, version="abc", recipe="r", uri="", n_train=1, n_dev=1, n_silver=0, used_silver=False,
+            dev_score=1.0, report={}, seconds=0.0,
+        )  # fmt: skip
+        session.add(student)
+        session.flush()
+        row.server, row.champion_id, row.live_student_id = "student", student.id, student.id
+    seen = len(stub.fetched)
+    assert run(runtime, project)["collected"] == 0
+    assert len(stub.fetched) == seen
+    assert [batch.status for batch in batches(database)] == ["open"]

@@ -5,26 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from handover.totals import Totals, total_of
 
 COLUMNS = ("project", "aspect", "model", "purpose", "calls", "failed", "cached", "held", "input", "output", "cost")
+NAMES = 4
+"""So many columns hold names and not numbers."""
 
 
 def show_totals(console: Console, totals: Sequence[Totals], *, currency: str) -> None:
-    """Print what was asked and what it cost, a line per project, aspect, model and purpose, and their sum."""
+    """Print what was asked and what it cost, a line per project, aspect, model and purpose, and their sum.
+
+    Lines are as long as they have to be, whatever the width of the terminal: numbers must not be cut.
+    """
     if not totals:
         console.print("No teacher has been asked yet.")
         return
-    table = Table(box=None, pad_edge=False)
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column in COLUMNS[:4] else "right", no_wrap=True)
-    for part in totals:
-        table.add_row(*_cells(part, currency))
+    rows = [list(COLUMNS), *(_cells(part, currency) for part in totals)]
     if len(totals) > 1:
-        table.add_row("in all", "", "", "", *_cells(total_of(totals), currency)[4:], style="bold")
-    console.print(table)
+        rows.append(["in all", "", "", "", *_cells(total_of(totals), currency)[NAMES:]])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
+    for row in rows:
+        cells = [c.ljust(w) if i < NAMES else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        console.print("  ".join(cells).rstrip(), markup=False)
 
 
 def money(cost: float | None, currency: str) -> str:

@@ -21,7 +21,7 @@ from handover.runtime import Runtime
 from handover.serving import Served
 from handover.store import ledger as store
 from handover.store.models import AspectRow, ProjectRow, TaskRow, TeacherBatchRow, utcnow
-from handover.store.projects import aspect_of, aspects_of, get_aspect
+from handover.store.projects import aspect_of, get_aspect
 from handover.store.tasks import open_tasks
 from handover.teacher.calls import Outcome, Purpose
 from handover.teacher.completion import Completion
@@ -60,21 +60,22 @@ def submit(runtime: Runtime, project: ProjectRow, served: Served, tasks: Sequenc
 def collect(runtime: Runtime, project: ProjectRow, served: Sequence[Served]) -> int:
     """Fetch the answers of batches that have ended into the cache, the ledger and the predictions.
 
-    Returns how many answers came. A batch that cannot be asked about now stays for the next time.
+    Returns how many answers came. A batch that cannot be asked about now stays for the next time, and so do those of
+    aspects that a student serves: nothing leaves for them any more.
     """
+    by_teacher = [s for s in served if s.student is None]
     with runtime.database.read() as session:
-        rows = {row.id: row for row in aspects_of(session, project.id, active_only=False)}
-        batches = store.open_batches(session, rows)
+        batches = store.open_batches(session, [s.row.id for s in by_teacher])
     number = 0
     for batch in batches:
         try:
             number += _collect(runtime, project, batch)
         except TeacherError as error:
-            logger.warning("Batch %s of aspect %s: %s", batch.api_id, rows[batch.aspect_id].name, error)
+            logger.warning("Batch %s of project %d: %s", batch.api_id, project.ls_id, error)
     if number:
         with runtime.database.read() as session:
             tasks = open_tasks(session, project.id)
-        for s in (s for s in served if s.student is None):
+        for s in by_teacher:
             keep_known(runtime, project, s.row, missing_of(runtime, s.row, tasks, s.version))
     return number
 

@@ -132,13 +132,6 @@ def open_batches(session: Session, aspect_ids: Iterable[int]) -> Sequence[Teache
     return session.scalars(query.order_by(TeacherBatchRow.id)).all()
 
 
-def has_open_batches(session: Session, project_id: int) -> bool:
-    """Whether answers of a project are still to be fetched."""
-    query = select(TeacherBatchRow.id).join(AspectRow, AspectRow.id == TeacherBatchRow.aspect_id)
-    query = query.where(AspectRow.project_id == project_id, TeacherBatchRow.status == OPEN)
-    return session.scalar(query.limit(1)) is not None
-
-
 def calls_of_batch(session: Session, batch_id: int) -> dict[str, int]:
     """The calls of a batch that have no answer yet: their ids by key."""
     query = select(TeacherCallRow.answer_key, TeacherCallRow.id)

@@ -19,7 +19,7 @@ ADVICE = {
     403: "Check what the API key may do.",
     404: "Check HANDOVER_TEACHER_MODEL and HANDOVER_ANTHROPIC_BASE_URL.",
     413: "The text is too long for the API.",
-    429: "Wait, or lower HANDOVER_TEACHER_CONCURRENCY.",
+    429: "Wait, or lower HANDOVER_TEACHER_CONCURRENCY or HANDOVER_TEACHER_REQUESTS_PER_MINUTE.",
 }
 
 
