@@ -34,12 +34,14 @@ class Server(str, Enum):
 
 
 class AnswerStatus(str, Enum):
-    """What became of one question to the teacher. Only OK answers are ever shown."""
+    """What became of one question to the teacher. Only OK answers are ever shown; a task whose text cannot be
+    asked about is SKIPPED."""
 
     OK = "ok"
     UNPARSED = "unparsed"
     REFUSED = "refused"
     FAILED = "failed"
+    SKIPPED = "skipped"
 
 
 class Outcome(str, Enum):

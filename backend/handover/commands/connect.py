@@ -38,6 +38,8 @@ class ConnectRequest:
     fields: tuple[str, ...] = ()
     gold_share: float | None = None
     margin: float | None = None
+    budget: float | None = None
+    budget_day: float | None = None
     uncertainty_sampling: bool = False
 
 
@@ -181,7 +183,8 @@ def _register(runtime: Runtime, info: ProjectInfo, request: ConnectRequest, guid
     with runtime.database.write() as session:
         project = get_project(session, project_id)
         project.guidelines = guidelines or project.guidelines
-        given = {"gold_share": request.gold_share, "margin": request.margin}
+        names = ("gold_share", "margin", "budget", "budget_day")
+        given = {name: getattr(request, name) for name in names}
         project.options = {**(project.options or {}), **{k: v for k, v in given.items() if v is not None}}
         served = wanted(session, runtime, project)
         if project.ls_ml_backend_id is None:  # nothing is shown yet, so there is nothing to switch

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from handover.domain import Aspect, Kind, Label
@@ -370,10 +368,8 @@ def billion_laughs() -> str:
     ],
 )
 def test_label_config_with_entities_is_refused_unread(xml: str) -> None:
-    started = time.perf_counter()
     with pytest.raises(ConfigError, match="DOCTYPE"):
         parse_label_config(xml)
-    assert time.perf_counter() - started < 2
 
 
 def test_label_config_over_the_limit_is_refused_unread() -> None:
@@ -388,7 +384,5 @@ def test_label_config_long_names_do_not_flood_the_reason() -> None:
 
 def test_label_config_reads_thousands_of_labels_quickly() -> None:
     tags = "".join(f'<Label value="L{i}"/>' for i in range(2000))
-    started = time.perf_counter()
     aspect = only_aspect(f'<Labels name="l" toName="text">{tags}</Labels>', TEXT)
     assert len(aspect.labels) == 2000
-    assert time.perf_counter() - started < 5
