@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from handover import __version__, cli_decisions
-from handover.console import AspectOption, ProjectOption, console
+from handover.cli_teacher import teacher_app
+from handover.console import AspectOption, ProjectOption, console, sentences
 from handover.console import say as _say
-from handover.console import sentences as _sentences
 
 app = typer.Typer(
     help="Human-in-the-loop distillation for Label Studio.",
@@ -21,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(teacher_app, name="teacher")
 
 
 @app.callback(invoke_without_command=True)
@@ -39,7 +40,7 @@ def serve(
     """Run the backend that Label Studio talks to."""
     from handover.commands.serve import serve as run
 
-    with _sentences() as given:
+    with sentences() as given:
         changes = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
         settings = given.model_copy(update=changes)
         if not settings.has_credentials:
@@ -57,7 +58,7 @@ def worker(
     """Run the jobs: teacher answers, training, switching."""
     from handover.commands.serve import work
 
-    with _sentences() as settings:
+    with sentences() as settings:
         _say(f"Working on the jobs of {settings.data_dir} with {processes} process(es). Stop with Ctrl-C.")
         work(settings, processes=processes, burst=burst)
 
@@ -84,6 +85,12 @@ def connect(
     ] = None,
     routing: Annotated[bool | None, typer.Option(help="The student where it is sure, the teacher the rest.")] = None,
     per_label: Annotated[bool | None, typer.Option(help="Hand over label by label.")] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0.0, help="Most that this project's teacher may cost in all; 0: no limit.")
+    ] = None,
+    budget_day: Annotated[
+        float | None, typer.Option(min=0.0, help="Most that this project's teacher may cost per day; 0: no limit.")
+    ] = None,
     uncertainty_sampling: Annotated[bool, typer.Option(help="New project: least certain tasks first.")] = False,
     token_stdin: Annotated[bool, typer.Option(help="Read Label Studio's token from standard input.")] = False,
 ) -> None:
@@ -92,7 +99,7 @@ def connect(
     from handover.commands.connect import connect as run
     from handover.runtime import Runtime
 
-    with _sentences() as settings:
+    with sentences() as settings:
         request = ConnectRequest(
             project=project,
             config=config,
@@ -104,6 +111,8 @@ def connect(
             margin=margin,
             routing=routing,
             per_label=per_label,
+            budget=budget,
+            budget_day=budget_day,
             uncertainty_sampling=uncertainty_sampling,
         )
         runtime = Runtime(settings).open()
@@ -128,7 +137,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     from handover.runtime import Runtime
     from handover.status import read_status
 
-    with _sentences() as settings:
+    with sentences() as settings:
         runtime = Runtime(settings).open(needs_redis=False)
         try:
             with runtime.database.read() as session:
@@ -142,13 +151,34 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 
 @app.command()
+def ledger(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show what was asked of teachers and what it cost, by project, aspect, model and purpose."""
+    from handover.commands.ledger import show_totals
+    from handover.runtime import Runtime
+    from handover.totals import read_totals
+
+    with sentences() as settings:
+        runtime = Runtime(settings).open(needs_redis=False)
+        try:
+            with runtime.database.read() as session:
+                totals = read_totals(session, settings.teacher_prices)
+        finally:
+            runtime.close()
+        if as_json:
+            rows = [total.to_json() for total in totals]
+            typer.echo(json.dumps({"currency": settings.teacher_currency, "totals": rows}, indent=2))
+        else:
+            show_totals(console, totals, currency=settings.teacher_currency)
+
+
+@app.command()
 def retrain(project: ProjectOption, aspect: AspectOption = "") -> None:
     """Enqueue a training now, whatever has changed since the last one."""
     from handover.jobs.queue import JobKind
     from handover.runtime import Runtime
     from handover.store.projects import find_aspect
 
-    with _sentences() as settings:
+    with sentences() as settings:
         runtime = Runtime(settings).open()
         try:
             with runtime.database.read() as session:
@@ -168,7 +198,7 @@ def sync(
     from handover.commands.sync import sync_now
     from handover.runtime import Runtime
 
-    with _sentences() as settings:
+    with sentences() as settings:
         runtime = Runtime(settings).open()
         try:
             for line in sync_now(runtime, ls_project_id=project):
@@ -189,7 +219,7 @@ def export(
     from handover.commands.export import export as run
     from handover.runtime import Runtime
 
-    with _sentences() as settings:
+    with sentences() as settings:
         runtime = Runtime(settings).open(needs_redis=False)
         try:
             path, student = run(

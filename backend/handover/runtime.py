@@ -12,6 +12,7 @@ from handover.errors import ConfigError
 from handover.jobs.queue import JobQueue, connect_redis
 from handover.jobs.redis_server import EmbeddedRedis
 from handover.labelstudio.client import BasicAuth, LabelStudioClient
+from handover.ledger import StoreLedger
 from handover.settings import Settings
 from handover.store.database import Database
 from handover.store.migrate import upgrade
@@ -108,14 +109,19 @@ class Runtime:
         """Encrypts what is secret in the store."""
         return SecretBox.open(key=self.settings.secret_key.get_secret_value(), data_dir=self.settings.data_dir)
 
+    def ledger_for(self, aspect_row: AspectRow) -> StoreLedger:
+        """The books of an aspect's teacher."""
+        return StoreLedger(self.database, self.settings, project_id=aspect_row.project_id, aspect_id=aspect_row.id)
+
     def teacher_for(self, project: ProjectRow, aspect_row: AspectRow) -> Teacher | None:
         """The teacher of an aspect, None with HANDOVER_TEACHER=none. Raises TeacherError."""
         aspect = aspect_of(aspect_row)
-        key = _teacher_key(aspect, project.guidelines)
+        key = f"{aspect_row.id} {_teacher_key(aspect, project.guidelines)}"
         with self._lock:
             if key not in self._teachers:
                 spec = spec_from_settings(self.settings, guidelines=project.guidelines)
-                self._teachers[key] = build_teacher(aspect, spec, language=self.settings.language)
+                ledger = self.ledger_for(aspect_row)
+                self._teachers[key] = build_teacher(aspect, spec, language=self.settings.language, ledger=ledger)
             return self._teachers[key]
 
     def api_key(self) -> str:

@@ -81,7 +81,7 @@ def test_routing_asks_the_teacher_for_the_rest_alone(world: World, monkeypatch: 
 
     asked: list[int] = []
     real = serving.ask
-    monkeypatch.setattr(serving, "ask", lambda *a: asked.extend(row.ls_id for row in a[3]) or real(*a))
+    monkeypatch.setattr(serving, "ask", lambda *a, **k: asked.extend(row.ls_id for row in a[3]) or real(*a, **k))
     rows = world.rows("train")
     found = answers(world, rows)
     assert found == {row.ls_id: "Offer" if is_even(row.data["text"]) else "Bid" for row in rows}
@@ -93,7 +93,7 @@ def test_routing_prefetches_the_rest_alone(world: World, monkeypatch: pytest.Mon
     switch(world)
     asked: list[int] = []
     real = prefetch.ask
-    monkeypatch.setattr(prefetch, "ask", lambda *a: asked.extend(row.ls_id for row in a[3]) or real(*a))
+    monkeypatch.setattr(prefetch, "ask", lambda *a, **k: asked.extend(row.ls_id for row in a[3]) or real(*a, **k))
     prefetch.run(world.runtime, world.project.id, lambda _progress: None)
     assert asked
     assert set(asked) == {row.ls_id for row in world.rows("train") if not is_even(row.data["text"])}

@@ -204,7 +204,7 @@ def test_settle_asks_the_teacher_about_the_shadow_share_alone(
     from handover.jobs import compare
 
     real = compare.ask
-    monkeypatch.setattr(compare, "ask", lambda *a: asked.extend(row.ls_id for row in a[3]) or real(*a))
+    monkeypatch.setattr(compare, "ask", lambda *a, **k: asked.extend(row.ls_id for row in a[3]) or real(*a, **k))
     world.annotate(world.rows()[before : before + 40], "Offer")
     world.look()
     assert len(asked) == expected

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from handover.commands.utility import lines_of
-from handover.jobs.prefetch import _ask_missing
 from handover.jobs.reconcile import set_parent
 from handover.labelstudio.client import StoredPrediction
-from handover.serving import live
+from handover.preannotation import ask
 from handover.store.annotations import annotations_by_ls_id
 from handover.store.models import TaskRow
+from handover.teacher.calls import Purpose
 from handover.utility import AspectUtility, read_utility
 from tests.unit.conftest import chosen
 from tests.unit.gold_world import World, always
@@ -74,9 +74,7 @@ def test_anchoring_sets_the_teacher_on_blind_gold_beside_what_people_corrected(w
     world.annotate(gold[20:], "Offer")
     world.look(world.student("any", always("Trade")))
     others = [*world.rows("train"), *world.rows("dev")][:40]
-    with world.runtime.database.read() as session:
-        (served,) = live(session, world.project)
-    _ask_missing(world.runtime, world.project, served, others, lambda _progress: None)
+    ask(world.runtime, world.project, world.aspect, others, purpose=Purpose.PREFETCH)
     correct(world, others[:30], "Bid", start="Bid", annotator=1, seconds=3)
     correct(world, others[30:35], "Offer", start="Trade", annotator=1, seconds=3)
     world.annotate(others[35:], "Offer")

@@ -40,6 +40,8 @@ class ConnectRequest:
     margin: float | None = None
     routing: bool | None = None
     per_label: bool | None = None
+    budget: float | None = None
+    budget_day: float | None = None
     uncertainty_sampling: bool = False
 
 
@@ -183,8 +185,8 @@ def _register(runtime: Runtime, info: ProjectInfo, request: ConnectRequest, guid
     with runtime.database.write() as session:
         project = get_project(session, project_id)
         project.guidelines = guidelines or project.guidelines
-        given = {"gold_share": request.gold_share, "margin": request.margin, "routing": request.routing}
-        given["per_label"] = request.per_label
+        names = ("gold_share", "margin", "routing", "per_label", "budget", "budget_day")
+        given = {name: getattr(request, name) for name in names}
         project.options = {**(project.options or {}), **{k: v for k, v in given.items() if v is not None}}
         served = wanted(session, runtime, project)
         if project.ls_ml_backend_id is None:  # nothing is shown yet, so there is nothing to switch

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from handover.commands.ledger import money
 from handover.domain import Outcome
 from handover.status import AspectStatus, ProjectStatus, Status
+from handover.totals import Totals
 
 
 def show_status(console: Console, status: Status) -> None:
@@ -15,7 +17,7 @@ def show_status(console: Console, status: Status) -> None:
     if not status.projects:
         console.print("No project is connected yet. Next: `handover connect --config FILE.xml --data FILE.jsonl`.")
     for project in status.projects:
-        _show_project(console, project)
+        _show_project(console, project, status.currency)
     running = [f"{job['kind']} {job['status']}" for job in status.jobs if job["status"] in ("queued", "started")]
     if running:
         console.print("Jobs: " + ", ".join(running))
@@ -23,13 +25,15 @@ def show_status(console: Console, status: Status) -> None:
         console.print(f"Job {job['id']} {job['status']}: {job['error']}", markup=False, style="yellow")
 
 
-def _show_project(console: Console, project: ProjectStatus) -> None:
+def _show_project(console: Console, project: ProjectStatus, currency: str) -> None:
     total = sum(project.tasks.values())
     console.print(f"[bold]Project {project.ls_id} “{project.title}”[/bold]: {project.finished} of {total} tasks done")
     console.print(f"  Label Studio shows {project.live_version}", markup=False)
     for aspect in project.aspects:
-        for line in _lines(aspect):
+        for line in [*_lines(aspect), *_spent(aspect.spent, currency)]:
             console.print(f"  {line}", markup=False)
+    if project.teacher_stopped:
+        console.print(f"  The teacher is not asked: {project.teacher_stopped}", markup=False, style="yellow")
     for aside in project.set_aside:
         verb = "repaired" if aside["repaired"] else "set aside"
         subject = f"{aside['subject']} {aside['name']}".strip()
@@ -87,3 +91,11 @@ def _score_lines(aspect: AspectStatus) -> list[str]:
 
 def _interval(interval: Sequence[float] | None) -> str:
     return f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval is not None else ""
+
+
+def _spent(spent: Totals, currency: str) -> list[str]:
+    if not spent.calls + spent.cached:
+        return []
+    tokens = f"{spent.input_tokens:,} tokens in ({spent.cached_tokens:,} cached), {spent.output_tokens:,} out"
+    questions = f"{spent.calls:,} questions to the teacher, {spent.cached:,} answered from our own cache"
+    return [f"  {questions}: {tokens}, {money(spent.cost, currency)}"]

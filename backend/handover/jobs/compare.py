@@ -14,13 +14,17 @@ from handover.evaluation.scores import Counts, Scores, counts, score
 from handover.evaluation.split import fingerprints, share_of
 from handover.examples import LabelledTask, hash_of
 from handover.jobs.situation import Situation
-from handover.preannotation import ask, needs_asking, stored
+from handover.preannotation import ask, missing_of, stored
 from handover.runtime import Runtime
 from handover.store.models import AspectRow, PredictionRow, StudentRow, TaskRow
 from handover.store.tasks import groups_by_text, tasks_by_id
+from handover.teacher.calls import Purpose
 from handover.versions import teacher_version
 
 logger = logging.getLogger(__name__)
+
+NO_ANSWER = (AnswerStatus.FAILED.value, AnswerStatus.SKIPPED.value)
+"""A question that could not be asked says nothing about the teacher's quality."""
 
 SHADOW_PART = 2
 """The part of a group's key that decides whether its gold is in the shadow share; 0 and 1 decide the split."""
@@ -129,19 +133,18 @@ def teacher_answers(
         return dict.fromkeys(task.task_id for task in gold)
     tasks = _task_rows(runtime, gold)
     version = teacher_version(row.name, teacher_id)
-    known = stored(runtime, row, tasks, version)
     serves = situation.champion is not None
     asked = {task.task_id for task in gold if not serves or is_shadowed(task, shadow)}
-    missing = [task for task in tasks if task.id in asked and needs_asking(known.get(task.id))]
+    missing = [task for task in missing_of(runtime, row, tasks, version) if task.id in asked]
     if missing:
         _ask(runtime, situation, row, missing)
-        known = stored(runtime, row, tasks, version)
-    return {task_id: _usable(found) for task_id, found in known.items() if found.status != AnswerStatus.FAILED.value}
+    known = stored(runtime, row, tasks, version)
+    return {task_id: _usable(found) for task_id, found in known.items() if found.status not in NO_ANSWER}
 
 
 def _ask(runtime: Runtime, situation: Situation, row: AspectRow, tasks: Sequence[TaskRow]) -> None:
     try:
-        ask(runtime, situation.project, row, tasks)
+        ask(runtime, situation.project, row, tasks, purpose=Purpose.GOLD)
     except TeacherError as error:
         if situation.champion is None:
             raise

@@ -82,18 +82,31 @@ def aspect_of(row: AspectRow) -> Aspect:
         labels=tuple(Label(name, hint) for name, hint in value["labels"]),
         text_field=value["text_field"],
         question=value.get("question", ""),
+        span_labels=tuple(Label(name, hint) for name, hint in value.get("span_labels", ())),
+        spans_from=value.get("spans_from", ""),
+        required=value.get("required", False),
     )
 
 
 def definition_of(aspect: Aspect) -> dict[str, object]:
     """What a row keeps of an aspect; `aspect_of` reads it back."""
-    return {
+    definition: dict[str, object] = {
         "to_name": aspect.to_name,
         "kind": aspect.kind.value,
-        "labels": [[label.name, label.hint] for label in aspect.labels],
+        "labels": _pairs(aspect.labels),
         "text_field": aspect.text_field,
         "question": aspect.question,
     }
+    # Only where they mean something, so that the rows of other kinds stay equal.
+    if aspect.required:
+        definition["required"] = True
+    if aspect.kind is Kind.RELATIONS:
+        definition |= {"span_labels": _pairs(aspect.span_labels), "spans_from": aspect.spans_from}
+    return definition
+
+
+def _pairs(labels: Sequence[Label]) -> list[list[str]]:
+    return [[label.name, label.hint] for label in labels]
 
 
 def put_aspects(session: Session, project: ProjectRow, aspects: Sequence[Aspect]) -> bool:
@@ -129,9 +142,10 @@ def _put_aspect(session: Session, project: ProjectRow, row: AspectRow | None, as
     return True
 
 
-def _answers_of(definition: dict[str, Any]) -> tuple[str, set[str]]:
+def _answers_of(definition: dict[str, Any]) -> tuple[Any, ...]:
     """What can be answered: another hint or question makes another teacher, but no other answers."""
-    return definition["kind"], {name for name, _ in definition["labels"]}
+    names = [{name for name, _ in definition.get(key, ())} for key in ("labels", "span_labels")]
+    return definition["kind"], *names, definition.get("spans_from")
 
 
 def _forget_champion(session: Session, row: AspectRow) -> None:

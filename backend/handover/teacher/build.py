@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from handover.domain import Aspect
 from handover.errors import ConfigError, TeacherError
 from handover.settings import Settings, TeacherChoice
+from handover.teacher.calls import Ledger
 from handover.teacher.claude import require_key
 from handover.teacher.given import NO_KEY, Given, giving
 from handover.teacher.recorded import Recorded, completions_in
@@ -22,6 +23,7 @@ from handover.teacher.teacher import Teacher
 if TYPE_CHECKING:  # spaCy takes seconds to import, and `handover status` can do without it
     from spacy.language import Language
 
+    from handover.teacher.samples import SampledTask
     from handover.teacher.tasks import HandoverTask
 
 DEFAULT_CONFIG = Path(__file__).with_name("default.cfg")
@@ -43,6 +45,9 @@ class TeacherSpec:
     timeout: float = 60.0
     retries: int = 3
     concurrency: int = 8
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    samples: int = 1
     base_url: str = ""
     api_key: SecretStr = NO_KEY
     recorded: Path | None = None
@@ -56,6 +61,7 @@ class _Model:
 
     id: str
     section: dict[str, Any]
+    is_free: bool = False
 
 
 def spec_from_settings(settings: Settings, guidelines: str = "") -> TeacherSpec:
@@ -68,6 +74,9 @@ def spec_from_settings(settings: Settings, guidelines: str = "") -> TeacherSpec:
         timeout=settings.teacher_timeout,
         retries=settings.teacher_retries,
         concurrency=settings.teacher_concurrency,
+        requests_per_minute=settings.teacher_requests_per_minute,
+        tokens_per_minute=settings.teacher_tokens_per_minute,
+        samples=settings.teacher_samples,
         base_url=settings.anthropic_base_url,
         api_key=SecretStr(key),
         recorded=settings.teacher_recorded,
@@ -75,23 +84,35 @@ def spec_from_settings(settings: Settings, guidelines: str = "") -> TeacherSpec:
     )
 
 
-def build_teacher(aspect: Aspect, spec: TeacherSpec, *, language: str = "en") -> Teacher | None:
+def build_teacher(
+    aspect: Aspect, spec: TeacherSpec, *, language: str = "en", ledger: Ledger | None = None
+) -> Teacher | None:
     """The teacher of an aspect; None when there is to be none. Sends nothing to anyone.
+
+    What the teacher asks later is entered into the ledger.
 
     Raises TeacherError when something it needs is missing, or the aspect cannot be asked by a teacher.
     """
     if spec.choice is TeacherChoice.NONE:
         return None
+    from handover.teacher.samples import with_samples  # noqa: PLC0415
     from handover.teacher.tasks import task_for  # noqa: PLC0415
 
     try:
-        task = task_for(aspect, guidelines=spec.guidelines)
+        task = with_samples(task_for(aspect, guidelines=spec.guidelines), spec.samples)
         config = _load_config(spec.config or DEFAULT_CONFIG)
-        model = _own_model(config) or _model(aspect, spec)
+        model = _own_model(config, spec) or _model(aspect, spec)
         nlp = _assemble(config, model, task, api_key=spec.api_key, language=language)
     except ConfigError as error:
         raise TeacherError(str(error)) from error
-    return Teacher(nlp, model_id=model.id, max_tokens=spec.max_tokens)
+    return Teacher(
+        nlp,
+        model_id=model.id,
+        max_tokens=spec.max_tokens,
+        samples=spec.samples,
+        ledger=ledger,
+        is_free=model.is_free,
+    )
 
 
 def _model(aspect: Aspect, spec: TeacherSpec) -> _Model:
@@ -105,6 +126,8 @@ def _model(aspect: Aspect, spec: TeacherSpec) -> _Model:
         "timeout": spec.timeout,
         "retries": spec.retries,
         "concurrency": spec.concurrency,
+        "requests_per_minute": spec.requests_per_minute,
+        "tokens_per_minute": spec.tokens_per_minute,
         "base_url": spec.base_url or None,
     }
     return _Model(spec.model, section)
@@ -116,9 +139,14 @@ def _recorded_model(aspect: Aspect, spec: TeacherSpec) -> _Model:
             "HANDOVER_TEACHER_RECORDED is not set; HANDOVER_TEACHER=recorded needs it. "
             "Set it to a JSONL file with recorded answers, or to a folder of them."
         )
-    model = Recorded(completions_in(spec.recorded, aspect.name))
-    section = {"@llm_models": "handover.Recorded.v1", "path": str(spec.recorded), "aspect": aspect.name}
-    return _Model(model.model_id, section)
+    model = Recorded(completions_in(spec.recorded, aspect.name, aspect.kind))
+    section = {
+        "@llm_models": "handover.Recorded.v1",
+        "path": str(spec.recorded),
+        "aspect": aspect.name,
+        "kind": aspect.kind.value,
+    }
+    return _Model(model.model_id, section, is_free=True)
 
 
 def _load_config(path: Path) -> Any:
@@ -130,18 +158,21 @@ def _load_config(path: Path) -> Any:
         raise ConfigError(f"The teacher's config '{path}' cannot be read: {error}") from error
 
 
-def _own_model(config: Any) -> _Model | None:
+def _own_model(config: Any, spec: TeacherSpec) -> _Model | None:
     """The model that a config brings along, wrapped unless it is one of ours."""
     section = config.get("components", {}).get("llm", {}).get("model")
     if section is None:
         return None
     registered = section.get("@llm_models", "")
     digest = hashlib.sha256(json.dumps(section, sort_keys=True).encode()).hexdigest()[:6]
-    wrapped = section if registered in OURS else {"@llm_models": "handover.Guarded.v1", "model": section}
+    guarded = {"@llm_models": "handover.Guarded.v1", "model": section, "concurrency": spec.concurrency}
+    wrapped = section if registered in OURS else guarded
     return _Model(f"{section.get('name') or registered}-{digest}", wrapped)
 
 
-def _assemble(config: Any, model: _Model, task: HandoverTask, *, api_key: SecretStr, language: str) -> Language:
+def _assemble(
+    config: Any, model: _Model, task: HandoverTask | SampledTask, *, api_key: SecretStr, language: str
+) -> Language:
     from spacy_llm.util import assemble_from_config  # noqa: PLC0415
 
     from handover.teacher.registered import register  # noqa: PLC0415

@@ -37,5 +37,11 @@ class Guarded:
 
 
 def make_guarded(model: Model, concurrency: int = 1) -> Model:
-    """`handover.Guarded.v1`: wrap another model. Set `concurrency` only for models that are thread-safe."""
-    return Guarded(model, concurrency=concurrency)
+    """`handover.Guarded.v1`: wrap another model.
+
+    Several prompts at once are only sent to spacy-llm's REST models, which keep nothing between requests; a model
+    in this process (Hugging Face) answers one after another.
+    """
+    from spacy_llm.models.rest.base import REST  # noqa: PLC0415
+
+    return Guarded(model, concurrency=concurrency if isinstance(model, REST) else 1)
