@@ -161,7 +161,7 @@ class Claude:
         return AnswerStatus.OK, ""
 
     def _hidden(self, prompt: str) -> tuple[str, ...]:
-        return self._api_key.get_secret_value(), str(getattr(prompt, "text", prompt))
+        return self._api_key.get_secret_value(), str(prompt)  # its examples are texts too
 
 
 def make_claude(

@@ -32,7 +32,7 @@ def describe(error: anthropic.AnthropicError, *, retries: int, timeout: float, h
         return f"The API gave no answer within {timeout:g} s, {attempts}."
     if isinstance(error, anthropic.APIStatusError):
         kind = f" {error.type}" if error.type else ""
-        message = _harmless(str(error.api_message or ""), hidden)
+        message = harmless(str(error.api_message or ""), hidden)
         advice = ADVICE.get(error.status_code, "")
         return " ".join(filter(None, [f"The API answered HTTP {error.status_code}{kind}.", message, advice]))
     if isinstance(error, anthropic.APIConnectionError):
@@ -55,14 +55,14 @@ def wait_at_most(seconds: float) -> Callable[[Any, Callable[[Any], Any]], Any]:
 
     def handle(request: Any, call_next: Callable[[Any], Any]) -> Any:
         response = call_next(request)
-        if _asked_to_wait(response.headers) > seconds:
+        if asked_to_wait(response.headers) > seconds:
             response.http_response.headers["x-should-retry"] = "false"
         return response
 
     return handle
 
 
-def _asked_to_wait(headers: Mapping[str, str]) -> float:
+def asked_to_wait(headers: Mapping[str, str]) -> float:
     """Seconds that `Retry-After` asks for: a number of seconds or a date (RFC 9110, 10.2.3), or the API's own
     header in milliseconds, which the SDK reads first."""
     milliseconds = _number(headers.get("retry-after-ms"))
@@ -85,7 +85,7 @@ def _number(value: str | None) -> float | None:
         return None
 
 
-def _harmless(message: str, hidden: Sequence[str]) -> str:
+def harmless(message: str, hidden: Sequence[str]) -> str:
     """The API's own message, cut short; empty if it contains a secret or quotes the text."""
     short = " ".join(message.split())[:MAX_MESSAGE]
     if any(_quotes(message, secret) or _quotes(short, secret) for secret in hidden):
