@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from handover.domain import AnswerStatus
 from handover.errors import ConfigError, TeacherError
-from handover.teacher.claude_errors import describe, refuses_schema, wait_at_most
+from handover.teacher.claude_errors import describe, hidden_in, refuses_schema, wait_at_most
 from handover.teacher.completion import Completion
 from handover.teacher.fanout import ask_all
 from handover.teacher.given import given
@@ -161,7 +161,7 @@ class Claude:
         return AnswerStatus.OK, ""
 
     def _hidden(self, prompt: str) -> tuple[str, ...]:
-        return self._api_key.get_secret_value(), str(prompt)  # its examples are texts too
+        return self._api_key.get_secret_value(), *hidden_in(prompt)
 
 
 def make_claude(

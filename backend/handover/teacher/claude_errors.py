@@ -85,6 +85,11 @@ def _number(value: str | None) -> float | None:
         return None
 
 
+def hidden_in(prompt: str) -> tuple[str, ...]:
+    """What of a prompt must not be quoted: its text, however short, and any part, for examples are texts too."""
+    return str(getattr(prompt, "text", prompt)), str(prompt)
+
+
 def harmless(message: str, hidden: Sequence[str]) -> str:
     """The API's own message, cut short; empty if it contains a secret or quotes the text."""
     short = " ".join(message.split())[:MAX_MESSAGE]

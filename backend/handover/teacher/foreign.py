@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Iterable  # noqa: UP035 - spacy-llm reads hints with typing.Iterable only
 
 from handover.domain import AnswerStatus
 from handover.errors import ConfigError, TeacherError
-from handover.teacher.claude_errors import harmless
+from handover.teacher.claude_errors import harmless, hidden_in
 from handover.teacher.completion import Completion
 from handover.teacher.given import given
 
@@ -62,7 +62,7 @@ class Foreign:
             return next(iter(next(iter(model([[prompt]])), ())), "")
         except Exception as error:
             # Models raise what they like; other texts' answers are waiting.
-            return self._failed(_sentence(error, hidden=str(prompt)))
+            return self._failed(_sentence(error, hidden=hidden_in(prompt)))
 
     def _build(self) -> Model | None:
         from spacy_llm.registry import registry  # noqa: PLC0415
@@ -125,8 +125,8 @@ def _first_problem(error: ValueError) -> str:
     return "; ".join(parts) or " ".join(str(error).split())
 
 
-def _sentence(error: Exception, hidden: str = "") -> str:
+def _sentence(error: Exception, hidden: Sequence[str] = ()) -> str:
     """What a model raised, without what may quote the text or a key."""
     secrets = [value for name in KEYS.values() if (value := os.environ.get(name, ""))]
-    message = harmless(str(error), [hidden, *secrets])
-    return f"{type(error).__name__}: {message}" if message else f"It raised {type(error).__name__}."
+    message = harmless(str(error), [*hidden, *secrets])
+    return f"{type(error).__name__}: {message}" if message else f"The model raised {type(error).__name__}."

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from handover.domain import AnswerStatus
 from handover.errors import ConfigError, TeacherError
-from handover.teacher.claude_errors import asked_to_wait, harmless
+from handover.teacher.claude_errors import asked_to_wait, harmless, hidden_in
 from handover.teacher.completion import Completion
 from handover.teacher.fanout import ask_all
 from handover.teacher.given import NO_KEY
@@ -171,7 +171,7 @@ class OpenAIChat:
     def _describe(self, status: int, value: dict[str, Any], prompt: str) -> str:
         error = value.get("error", value)
         message = error.get("message", "") if isinstance(error, dict) else error
-        said = harmless(str(message), [self._api_key.get_secret_value(), str(prompt)])
+        said = harmless(str(message), [self._api_key.get_secret_value(), *hidden_in(prompt)])
         return " ".join(filter(None, [f"{self._host} answered HTTP {status}.", said, ADVICE.get(status, "")]))
 
     @property

@@ -73,10 +73,10 @@ def test_foreign_openai_class_repeats_a_429_itself(stage: Aspect, stub: OpenAISt
     [
         (failure(429), "failed", "ConnectionError: API could not be reached"),
         (failure(500, "overloaded"), "failed", "ValueError: Request to OpenAI API failed: overloaded."),
-        (failure(400, "cannot read: we bid for copper at Rotterdam"), "failed", "It raised ValueError."),
-        (failure(401, "wrong key sk-secret-key-of-ours"), "failed", "It raised ValueError."),
+        (failure(400, "cannot read: we bid for copper at Rotterdam"), "failed", "The model raised ValueError."),
+        (failure(401, "wrong key sk-secret-key-of-ours"), "failed", "The model raised ValueError."),
         (Reply(502, "<html>Bad gateway</html>"), "failed", "ValueError"),
-        (Reply(200, {"choices": []}), "failed", "It raised AssertionError."),
+        (Reply(200, {"choices": []}), "failed", "The model raised AssertionError."),
         (Reply(200, {"error": "sorry"}), "failed", "ValueError: API call failed"),
         (Reply(delay=0.4), "failed", "TimeoutError: Request time out."),
         ("The stage is Bid.", "unparsed", "there is no complete JSON object in it"),
