@@ -81,6 +81,10 @@ class Teacher:
         """Names model and prompt: with either changed it is another teacher."""
         return f"{self.model_id}-{self.prompt_hash[:8]}"
 
+    def prompt(self, text: str) -> str:
+        """The whole prompt for a text, as the model gets it; a `Prompt`, which knows its parts."""
+        return next(iter(self._task.generate_prompts([self._nlp.make_doc(text)])))
+
     def annotate(self, texts: Sequence[str], cache: AnswerCache) -> list[TeacherAnswer]:
         """One answer per text, in order. Only what the cache does not know is asked, and that once.
 
