@@ -37,8 +37,11 @@ def examples_wanted(settings: Settings, project: ProjectRow, row: AspectRow) -> 
 
 def guidelines_of(project: ProjectRow, row: AspectRow) -> str:
     """The guidelines for an aspect's teacher: the project's, then the aspect's own; empty when they are off."""
-    if not row.use_guidelines:
-        return ""
+    return all_guidelines(project, row) if row.use_guidelines else ""
+
+
+def all_guidelines(project: ProjectRow, row: AspectRow) -> str:
+    """The guidelines there are for an aspect, whether its teacher is given them or not."""
     return "\n\n".join(part for part in (project.guidelines, row.guidelines) if part.strip())
 
 

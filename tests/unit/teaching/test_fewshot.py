@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import select, update
 
-from handover.domain import Annotation, Split
+from handover.domain import Annotation
 from handover.fewshot import choose, next_step, renew, step_of
 from handover.intake import (
-    Options,
-    adopt_project,
     apply_annotation,
     apply_config,
     apply_tasks,
@@ -21,7 +18,6 @@ from handover.intake import (
 )
 from handover.labelstudio.protocol import TaskIn
 from handover.runtime import Runtime
-from handover.settings import Settings
 from handover.store.answers import put_predictions
 from handover.store.database import Database
 from handover.store.models import AspectRow, ProjectRow, TaskRow, TeacherExampleRow
@@ -29,67 +25,7 @@ from handover.store.projects import aspects_of, get_project
 from handover.store.teacher_examples import overlapping_tasks, stored_examples
 from handover.teaching import examples_of, guidelines_of
 from tests.unit.conftest import CHOICE_CONFIG, chosen, tasks
-
-NUMBER = 140
-LABELS = ("Bid", "Offer", "Trade")
-OPTIONS = Options(gold_share=0.2, dev_share=0.2, max_text_chars=50_000)
-
-
-@pytest.fixture
-def settings() -> Settings:
-    return Settings(teacher_examples=4, anthropic_api_key="sk-test", language="xx")
-
-
-@pytest.fixture(scope="module")
-def annotated(template_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store in which all tasks that are not gold are annotated; tests copy it."""
-    path = tmp_path_factory.mktemp("fewshot") / "annotated.db"
-    path.write_bytes(template_database.read_bytes())
-    database = Database(f"sqlite:///{path}")
-    with database.write() as session:
-        project = adopt_project(session, 7, title="Market", sampling="Sequential sampling")
-        apply_config(session, project, CHOICE_CONFIG, max_text_chars=50_000)
-        rows = apply_tasks(session, project, tasks(NUMBER), OPTIONS)
-        for row in rows.values():
-            if row.split != Split.GOLD.value:
-                apply_annotation(session, project, row, chosen(LABELS[row.ls_id % 3], id=row.ls_id))
-    database.close()
-    return path
-
-
-@pytest.fixture
-def database(annotated: Path, settings: Settings) -> Iterator[Database]:
-    settings.data_dir.mkdir(parents=True)
-    (settings.data_dir / "handover.db").write_bytes(annotated.read_bytes())
-    database = Database(settings.store_url)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def project(database: Database) -> ProjectRow:
-    with database.read() as session:
-        return session.get_one(ProjectRow, 1)
-
-
-@pytest.fixture
-def rows(database: Database) -> dict[int, TaskRow]:
-    with database.read() as session:
-        return {row.ls_id: row for row in session.scalars(select(TaskRow))}
-
-
-@pytest.fixture
-def aspect(database: Database, project: ProjectRow) -> AspectRow:
-    with database.read() as session:
-        return aspects_of(session, project.id)[0]
-
-
-@pytest.fixture
-def runtime(database: Database, settings: Settings) -> Iterator[Runtime]:
-    runtime = Runtime(settings)
-    yield runtime
-    runtime.close()
-
+from tests.unit.teaching.conftest import LABELS, OPTIONS
 
 Shown = Callable[[], list[str]]
 
