@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import select, update
@@ -148,7 +149,7 @@ def test_fewshot_never_shows_what_is_gold_anywhere(
         session.add(twin)
     assert before[0] not in shown()
     with database.read() as session:
-        again = choose(session, aspect, 60, settings=settings)
+        again = choose(session, aspect, 500, settings=settings)
     assert example.id not in {candidate.task_id for candidate in again}
 
 
@@ -166,7 +167,7 @@ def test_fewshot_gold_that_was_edited_to_be_like_a_train_text_keeps_it_out(
         edited = [TaskIn(id=gold.ls_id, data={"text": before[1].replace("offered", "offeredd")})]
         apply_tasks(session, project, edited, OPTIONS)
     with database.read() as session:
-        texts = {candidate.text for candidate in choose(session, aspect, 60, settings=settings)}
+        texts = {candidate.text for candidate in choose(session, aspect, 500, settings=settings)}
     assert before[0] in texts
     assert before[1] not in texts, "nearly the same: at the next choice"
 
@@ -180,7 +181,7 @@ def test_fewshot_edited_train_text_is_not_chosen(database, rows, project, aspect
         apply_tasks(session, project, edited, OPTIONS)
         apply_annotation(session, project, row, chosen("Bid", id=row.ls_id, seconds=9))
     with database.read() as session:
-        assert row.id not in {c.task_id for c in choose(session, aspect, 60, settings=settings)}
+        assert row.id not in {c.task_id for c in choose(session, aspect, 500, settings=settings)}
         assert gold.data["text"] + " x" not in {example.text for example in examples_of(session, aspect)}
 
 
@@ -269,3 +270,25 @@ def test_fewshot_options_of_aspect_and_project_come_before_the_setting(
 def test_teaching_guidelines_of_an_aspect_follow_those_of_the_project(of_project, of_aspect, use, expected) -> None:
     row = AspectRow(guidelines=of_aspect, use_guidelines=use)
     assert guidelines_of(ProjectRow(guidelines=of_project), row) == expected
+
+
+def test_fewshot_is_renewed_at_the_end_of_a_training_and_then_shown(
+    rows, aspect, runtime, monkeypatch, shown: Shown
+) -> None:
+    from handover.jobs import retrain
+    from handover.jobs.queue import JobKind
+
+    jobs: list[tuple[JobKind, int]] = []
+    runtime.__dict__["queue"] = SimpleNamespace(enqueue=lambda kind, subject: jobs.append((kind, subject)))
+
+    def train(*_arguments: object) -> dict[str, object]:
+        assert shown() == [], "the training has the silver of the old teacher"
+        return {"outcome": "keep"}
+
+    monkeypatch.setattr(retrain, "_train_and_compare", train)
+    assert retrain.run(runtime, aspect.id, lambda _progress: None) == {"outcome": "keep", "examples": "renewed"}
+    assert len(shown()) == 4
+    assert jobs == [(JobKind.REFRESH, aspect.project_id)]
+    monkeypatch.setattr(retrain, "_train_and_compare", lambda *_arguments: {"outcome": "keep"})
+    assert retrain.run(runtime, aspect.id, lambda _progress: None) == {"outcome": "keep"}
+    assert len(jobs) == 1
