@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from shlex import quote
 from textwrap import indent
 
 from handover.domain import Annotation, AnswerStatus, Aspect, Split
@@ -31,7 +32,9 @@ def check(runtime: Runtime, *, ls_project_id: int, aspect: str, number: int, tex
     if teacher is None:
         raise ConfigError("HANDOVER_TEACHER is none: there is no teacher to check. Set it to claude or recorded.")
     subjects = [("Your text", text) for text in texts] or _open_tasks(runtime, project, row, number)
-    say(f"Teacher {teacher.id} of aspect {row.name!r} ({aspect_of(row).kind.value}), asked {len(subjects)} times.")
+    say(
+        f"Teacher {teacher.id} of aspect {row.name!r} ({aspect_of(row).kind.value}), asked about {len(subjects)} text(s)."
+    )
     say(f"\nSystem prompt, the same for every task:\n{_quoted(_system(teacher.prompt(subjects[0][1])))}")
     answers: list[TeacherAnswer] = []
     for title, text in subjects:
@@ -106,7 +109,7 @@ def _advice(answers: Sequence[TeacherAnswer], aspect: Aspect, ls_project_id: int
         return "Next: some requests failed; see the problem above. Run the check again: what was answered is kept."
     return (
         f"Next: if this is what you want, let `handover worker` go on; once dev tasks are annotated, "
-        f"`handover teacher compare -p {ls_project_id} -a {aspect.name}` finds what makes it better."
+        f"`handover teacher compare -p {ls_project_id} -a {quote(aspect.name)}` finds what makes it better."
     )
 
 

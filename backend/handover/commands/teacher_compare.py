@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from shlex import quote
 
 import numpy as np
 
@@ -180,4 +181,4 @@ def _brevity(variant: Variant) -> tuple[int, int]:
 
 def _command(variant: Variant, aspect: Aspect, ls_project_id: int) -> str:
     guidelines = "--with-guidelines" if variant.guidelines else "--without-guidelines"
-    return f"handover teacher use -p {ls_project_id} -a {aspect.name} --examples {variant.examples} {guidelines}"
+    return f"handover teacher use -p {ls_project_id} -a {quote(aspect.name)} --examples {variant.examples} {guidelines}"

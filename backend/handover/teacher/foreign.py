@@ -59,10 +59,12 @@ class Foreign:
         if model is None:
             return self._failed(self._problem)
         try:
-            return next(iter(next(iter(model([[prompt]])), ())), "")
+            response = next(iter(model([[prompt]])), ())
         except Exception as error:
             # Models raise what they like; other texts' answers are waiting.
             return self._failed(_sentence(error, hidden=hidden_in(prompt)))
+        # spacy-llm's `strict = false` gives what went wrong without the list around it.
+        return response if isinstance(response, str) else next(iter(response), "")
 
     def _build(self) -> Model | None:
         from spacy_llm.registry import registry  # noqa: PLC0415

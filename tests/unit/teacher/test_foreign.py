@@ -41,8 +41,8 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIStub]:
         yield running
 
 
-def teacher_of(aspect: Aspect, stub: OpenAIStub, *, name: str = "stub-model") -> Teacher:
-    text = CONFIG.format(name=name, endpoint=stub.url)
+def teacher_of(aspect: Aspect, stub: OpenAIStub, *, name: str = "stub-model", more: str = "") -> Teacher:
+    text = CONFIG.format(name=name, endpoint=stub.url) + more
     teacher = build_teacher(aspect, TeacherSpec(TeacherChoice.CLAUDE, config_text=text), language="xx")
     assert teacher is not None
     return teacher
@@ -97,6 +97,12 @@ def test_foreign_answers_that_go_wrong_stay_with_their_text(
     assert says in " ".join(first.problems)
     assert "copper" not in " ".join(first.problems)
     assert "secret" not in " ".join(first.problems)
+
+
+def test_foreign_error_that_spacy_llm_hands_over_as_an_answer_is_not_one(stage: Aspect, stub: OpenAIStub) -> None:
+    stub.answer = lambda _request: Reply(200, {"error": "sorry"})
+    (answer,) = ask(stage, stub, more="strict = false\n")
+    assert (answer.status, answer.completion) == (AnswerStatus.UNPARSED, '{"error":"sorry"}')
 
 
 def test_foreign_unknown_model_is_a_failure_that_names_the_models(stage: Aspect, stub: OpenAIStub) -> None:
