@@ -32,9 +32,7 @@ def check(runtime: Runtime, *, ls_project_id: int, aspect: str, number: int, tex
     if teacher is None:
         raise ConfigError("HANDOVER_TEACHER is none: there is no teacher to check. Set it to claude or recorded.")
     subjects = [("Your text", text) for text in texts] or _open_tasks(runtime, project, row, number)
-    say(
-        f"Teacher {teacher.id} of aspect {row.name!r} ({aspect_of(row).kind.value}), asked about {len(subjects)} text(s)."
-    )
+    say(f"Teacher {teacher.id} of aspect {row.name!r} ({aspect_of(row).kind.value}), texts: {len(subjects)}.")
     say(f"\nSystem prompt, the same for every task:\n{_quoted(_system(teacher.prompt(subjects[0][1])))}")
     answers: list[TeacherAnswer] = []
     for title, text in subjects:
