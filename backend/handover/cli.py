@@ -11,9 +11,8 @@ from typing import Annotated
 import typer
 
 from handover import __version__
-from handover.cli_support import AspectOption, ProjectOption, console
+from handover.cli_support import AspectOption, ProjectOption, console, sentences
 from handover.cli_support import say as _say
-from handover.cli_support import sentences as _sentences
 from handover.cli_teacher import app as teacher_app
 
 app = typer.Typer(
@@ -41,7 +40,7 @@ def serve(
     """Run the backend that Label Studio talks to."""
     from handover.commands.serve import serve as run
 
-    with _sentences() as given:
+    with sentences() as given:
         changes = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
         settings = given.model_copy(update=changes)
         if not settings.has_credentials:
@@ -59,7 +58,7 @@ def worker(
     """Run the jobs: teacher answers, training, switching."""
     from handover.commands.serve import work
 
-    with _sentences() as settings:
+    with sentences() as settings:
         _say(f"Working on the jobs of {settings.data_dir} with {processes} process(es). Stop with Ctrl-C.")
         work(settings, processes=processes, burst=burst)
 
@@ -92,6 +91,12 @@ def connect(
     teacher_examples: Annotated[
         int | None, typer.Option(min=0, max=32, help="Corrected tasks shown in the prompt of this project.")
     ] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0.0, help="Most that this project's teacher may cost in all; 0: no limit.")
+    ] = None,
+    budget_day: Annotated[
+        float | None, typer.Option(min=0.0, help="Most that this project's teacher may cost per day; 0: no limit.")
+    ] = None,
     uncertainty_sampling: Annotated[bool, typer.Option(help="New project: least certain tasks first.")] = False,
     token_stdin: Annotated[bool, typer.Option(help="Read Label Studio's token from standard input.")] = False,
 ) -> None:
@@ -101,7 +106,7 @@ def connect(
     from handover.commands.guidelines import split_guidelines
     from handover.runtime import Runtime
 
-    with _sentences() as settings:
+    with sentences() as settings:
         shared, own = split_guidelines(guidelines or ())
         request = ConnectRequest(
             project=project,
@@ -115,6 +120,8 @@ def connect(
             margin=margin,
             teacher_config=teacher_config,
             teacher_examples=teacher_examples,
+            budget=budget,
+            budget_day=budget_day,
             uncertainty_sampling=uncertainty_sampling,
         )
         runtime = Runtime(settings).open()
@@ -139,7 +146,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     from handover.runtime import Runtime
     from handover.status import read_status
 
-    with _sentences() as settings:
+    with sentences() as settings:
         runtime = Runtime(settings).open(needs_redis=False)
         try:
             with runtime.database.read() as session:
@@ -153,13 +160,34 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 
 @app.command()
+def ledger(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show what was asked of teachers and what it cost, by project, aspect, model and purpose."""
+    from handover.commands.ledger import show_totals
+    from handover.runtime import Runtime
+    from handover.totals import read_totals
+
+    with sentences() as settings:
+        runtime = Runtime(settings).open(needs_redis=False)
+        try:
+            with runtime.database.read() as session:
+                totals = read_totals(session, settings.teacher_prices)
+        finally:
+            runtime.close()
+        if as_json:
+            rows = [total.to_json() for total in totals]
+            typer.echo(json.dumps({"currency": settings.teacher_currency, "totals": rows}, indent=2))
+        else:
+            show_totals(console, totals, currency=settings.teacher_currency)
+
+
+@app.command()
 def retrain(project: ProjectOption, aspect: AspectOption = "") -> None:
     """Enqueue a training now, whatever has changed since the last one."""
     from handover.jobs.queue import JobKind
     from handover.runtime import Runtime
     from handover.store.projects import find_aspect
 
-    with _sentences() as settings:
+    with sentences() as settings:
         runtime = Runtime(settings).open()
         try:
             with runtime.database.read() as session:
@@ -179,7 +207,7 @@ def sync(
     from handover.commands.sync import sync_now
     from handover.runtime import Runtime
 
-    with _sentences() as settings:
+    with sentences() as settings:
         runtime = Runtime(settings).open()
         try:
             for line in sync_now(runtime, ls_project_id=project):
@@ -200,7 +228,7 @@ def export(
     from handover.commands.export import export as run
     from handover.runtime import Runtime
 
-    with _sentences() as settings:
+    with sentences() as settings:
         runtime = Runtime(settings).open(needs_redis=False)
         try:
             path, student = run(

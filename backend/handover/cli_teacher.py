@@ -1,15 +1,18 @@
-"""`handover teacher …`: try the teacher, compare ways to ask it, and adopt one."""
+"""`handover teacher …`: try the teacher, what it costs, compare ways to ask it, and adopt one."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from handover.cli_support import AspectOption, ProjectOption, say, sentences
+from handover.cli_support import AspectOption, ProjectOption, console, say, sentences
 
-app = typer.Typer(help="Try the teacher, compare ways to ask it, adopt the best.", no_args_is_help=True)
+app = typer.Typer(
+    help="Try the teacher, see what it costs, compare ways to ask it, adopt the best.", no_args_is_help=True
+)
 
 
 @app.command()
@@ -29,6 +32,29 @@ def check(
             run(runtime, ls_project_id=project, aspect=aspect, number=number, texts=tuple(text or ()), say=say)
         finally:
             runtime.close()
+
+
+@app.command()
+def estimate(
+    project: ProjectOption,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Estimate what asking about all open tasks and the gold would cost. Nothing is asked, nothing is spent."""
+    from handover.commands.estimate import estimate as run
+    from handover.commands.estimate import show_estimates
+    from handover.runtime import Runtime
+
+    with sentences() as settings:
+        runtime = Runtime(settings).open(needs_redis=False)
+        try:
+            estimates = run(runtime, ls_project_id=project)
+        finally:
+            runtime.close()
+        if as_json:
+            rows = [row.to_json() for row in estimates]
+            typer.echo(json.dumps({"currency": settings.teacher_currency, "aspects": rows}, indent=2))
+        else:
+            show_estimates(console, estimates, currency=settings.teacher_currency)
 
 
 @app.command()

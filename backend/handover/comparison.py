@@ -15,28 +15,16 @@ from handover.evaluation.interval import interval_95
 from handover.evaluation.scores import Counts, counts, metric
 from handover.examples import Examples, LabelledTask
 from handover.fewshot import candidates
+from handover.prices import Tokens, cost, price_of
 from handover.runtime import Runtime
 from handover.settings import Settings
 from handover.store.models import AspectRow, ProjectRow
 from handover.store.teacher_examples import overlapping_tasks, stored_examples
-from handover.teacher.cache import cache_key
+from handover.teacher.calls import Purpose
 from handover.teacher.prompt import Example
 from handover.teacher.selection import select
 from handover.teacher.teacher import Teacher, TeacherAnswer
 from handover.teaching import TeacherPlan, all_guidelines
-
-
-@dataclass(frozen=True)
-class Price:
-    """What a model costs per million tokens; `cached` is for input tokens that the API read from its cache."""
-
-    input: float
-    output: float
-    cached: float
-
-
-PriceOf = Callable[[str], Price | None]
-"""From a teacher's model id to its price, None where none is known."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +107,10 @@ def dev_tasks(
     return tuple(sorted(usable, key=lambda task: _lot(task.task_id, seed))[:limit])
 
 
-def unknown_answers(runtime: Runtime, teacher: Teacher, tasks: Sequence[LabelledTask]) -> int:
+def calls_needed(runtime: Runtime, teacher: Teacher, tasks: Sequence[LabelledTask]) -> int:
     """How many calls it takes to have a teacher's answers for these tasks."""
-    keys = {cache_key(teacher.model_id, teacher.prompt(task.text)) for task in tasks}
-    return len(keys) - len(runtime.answers.get(sorted(keys)))
+    unknown = teacher.unknown([task.text for task in tasks], runtime.answers)
+    return len({question.key for group in unknown for question in group})
 
 
 def measure(
@@ -131,7 +119,6 @@ def measure(
     teachers: Sequence[tuple[Variant, Teacher]],
     tasks: Sequence[LabelledTask],
     *,
-    price_of: PriceOf,
     on_done: Callable[[Variant], None],
 ) -> list[Result]:
     """Ask and score. Tasks about which one of them could not be asked are left out of the scores of all; one that
@@ -141,15 +128,16 @@ def measure(
     """
     answers: list[list[TeacherAnswer]] = []
     for variant, teacher in teachers:
-        answers.append(teacher.annotate([task.text for task in tasks], runtime.answers))
+        texts = [task.text for task in tasks]
+        answers.append(teacher.annotate(texts, runtime.answers, purpose=Purpose.COMPARE.value))
         if not any(map(_was_asked, answers[0])):
             raise TeacherError(f"The teacher gave no answer: {' '.join(answers[0][0].problems)}")
         on_done(variant)
     present = [given for given in answers if any(map(_was_asked, given))]
     asked = [all(map(_was_asked, column)) for column in zip(*present, strict=True)]
-    seed = runtime.settings.seed
+    settings = runtime.settings
     return [
-        _result(aspect, variant, teacher, tasks, given, asked, price=price_of(teacher.model_id), seed=seed)
+        _result(aspect, variant, teacher, tasks, given, asked, settings=settings)
         for (variant, teacher), given in zip(teachers, answers, strict=True)
     ]
 
@@ -166,8 +154,7 @@ def _result(
     answers: Sequence[TeacherAnswer],
     asked: Sequence[bool],
     *,
-    price: Price | None,
-    seed: int,
+    settings: Settings,
 ) -> Result:
     triples = zip(tasks, answers, asked, strict=True)
     pairs = [(t.annotation, a.annotation) for t, a, ok in triples if ok and _was_asked(a)]
@@ -178,32 +165,34 @@ def _result(
         teacher_id=teacher.id,
         n=len(pairs),
         score=float(metric(aspect.kind, table.sum(axis=0))),
-        interval=interval_95(aspect.kind, table, seed=seed),
+        interval=interval_95(aspect.kind, table, seed=settings.seed),
         table=table,
         unparsed=statuses[AnswerStatus.UNPARSED],
         refused=statuses[AnswerStatus.REFUSED],
         failed=statuses[AnswerStatus.FAILED],
-        input_tokens=_mean([a.input_tokens for a in answers]),
-        output_tokens=_mean([a.output_tokens for a in answers]),
+        input_tokens=_mean([a.input_tokens for a in answers], times=settings.teacher_samples),
+        output_tokens=_mean([a.output_tokens for a in answers], times=settings.teacher_samples),
         latency_ms=_mean([a.latency_ms for a in answers]),
-        cost_per_1000=_cost(answers, price),
+        cost_per_1000=_cost(answers, teacher, settings),
     )
 
 
-def _cost(answers: Sequence[TeacherAnswer], price: Price | None) -> float | None:
-    told = [a for a in answers if a.input_tokens is not None and a.output_tokens is not None]
-    if price is None or not told:
+def _cost(answers: Sequence[TeacherAnswer], teacher: Teacher, settings: Settings) -> float | None:
+    price = price_of(settings.teacher_prices, teacher.model_id)
+    known = [
+        Tokens(answer.input_tokens, answer.output_tokens, answer.cached_tokens or 0)
+        for answer in answers
+        if answer.input_tokens is not None and answer.output_tokens is not None
+    ]
+    if price is None or not known:
         return None
-    cached = sum(a.cached_tokens or 0 for a in told)
-    fresh = sum(a.input_tokens or 0 for a in told) - cached
-    written = sum(a.output_tokens or 0 for a in told)
-    millionths = fresh * price.input + cached * price.cached + written * price.output
-    return millionths / 1_000_000 / len(told) * 1000
+    return sum(cost(price, tokens) for tokens in known) / len(known) * 1000 * settings.teacher_samples
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def _mean(values: Sequence[float | None], *, times: int = 1) -> float | None:
+    """The mean of what is known; an answer has the tokens of one of its samples."""
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    return times * sum(known) / len(known) if known else None
 
 
 def _lot(task_id: int, seed: int) -> str:

@@ -12,6 +12,7 @@ from handover.errors import ConfigError
 from handover.jobs.queue import JobQueue, connect_redis
 from handover.jobs.redis_server import EmbeddedRedis
 from handover.labelstudio.client import BasicAuth, LabelStudioClient
+from handover.ledger import StoreLedger
 from handover.settings import Settings
 from handover.store.database import Database
 from handover.store.migrate import upgrade
@@ -39,7 +40,7 @@ class Runtime:
         self.settings = settings
         self._patience = patience
         self._embedded = None if settings.redis_url else EmbeddedRedis(settings.data_dir)
-        self._teachers: dict[tuple[Aspect, TeacherPlan], Teacher | None] = {}
+        self._teachers: dict[tuple[int, Aspect, TeacherPlan], Teacher | None] = {}
         self._client: LabelStudioClient | None = None
         self._lock = threading.Lock()
 
@@ -110,9 +111,13 @@ class Runtime:
         """Encrypts what is secret in the store."""
         return SecretBox.open(key=self.settings.secret_key.get_secret_value(), data_dir=self.settings.data_dir)
 
+    def ledger_for(self, aspect_row: AspectRow) -> StoreLedger:
+        """The books of an aspect's teacher."""
+        return StoreLedger(self.database, self.settings, project_id=aspect_row.project_id, aspect_id=aspect_row.id)
+
     def teacher_for(self, project: ProjectRow, aspect_row: AspectRow) -> Teacher | None:
         """The teacher of an aspect, None with HANDOVER_TEACHER=none. Raises TeacherError."""
-        return self.teacher_from(aspect_of(aspect_row), self.teacher_plan(project, aspect_row))
+        return self.teacher_from(aspect_row, self.teacher_plan(project, aspect_row))
 
     def teacher_plan(self, project: ProjectRow, aspect_row: AspectRow) -> TeacherPlan:
         """What the teacher of an aspect is built with now. Raises TeacherError."""
@@ -122,14 +127,17 @@ class Runtime:
                 examples = examples_of(session, aspect_row)
         return TeacherPlan(guidelines_of(project, aspect_row), examples, config_of(self.settings, project))
 
-    def teacher_from(self, aspect: Aspect, plan: TeacherPlan) -> Teacher | None:
-        """The teacher that a plan describes, built once. Raises TeacherError."""
+    def teacher_from(self, aspect_row: AspectRow, plan: TeacherPlan) -> Teacher | None:
+        """The teacher of an aspect that a plan describes, built once. Raises TeacherError."""
+        aspect, language = aspect_of(aspect_row), self.settings.language
+        key = aspect_row.id, aspect, plan
         with self._lock:
-            if (aspect, plan) not in self._teachers:
+            if key not in self._teachers:
                 spec = spec_from_settings(self.settings, guidelines=plan.guidelines)
                 spec = replace(spec, examples=plan.examples, config_text=plan.config)
-                self._teachers[aspect, plan] = build_teacher(aspect, spec, language=self.settings.language)
-            return self._teachers[aspect, plan]
+                ledger = self.ledger_for(aspect_row)
+                self._teachers[key] = build_teacher(aspect, spec, language=language, ledger=ledger)
+            return self._teachers[key]
 
     def api_key(self) -> str:
         """The token for Label Studio: the setting, else the stored one; empty when there is none."""

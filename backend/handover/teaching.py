@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from handover.domain import Annotation, Aspect, Kind
+from handover.domain import Annotation, Aspect
 from handover.errors import ConfigError, TeacherError
 from handover.settings import Settings
 from handover.store.models import AspectRow, ProjectRow, TeacherExampleRow
@@ -71,8 +71,6 @@ def as_example(row: TeacherExampleRow) -> Example:
 
 def _fits(annotation: Annotation, aspect: Aspect) -> bool:
     """Whether the labeling config still has all labels of an example."""
-    if aspect.kind is Kind.RELATIONS:  # their spans have the labels of another tag
-        used = {edge.label for edge in annotation.relations}
-    else:
-        used = {*annotation.cats, *(span.label for span in annotation.spans)}
-    return used <= set(aspect.label_names)
+    labels = {*annotation.cats, *(edge.label for edge in annotation.relations)}
+    spans = {span.label for span in annotation.spans}
+    return labels <= set(aspect.label_names) and spans <= set(aspect.span_label_names)

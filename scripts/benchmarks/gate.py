@@ -125,7 +125,7 @@ def _false_handovers(false: Mapping[str, Simulation]) -> Table:
     rows = [[name, _percent(found.gate), _percent(found.naive)] for name, found in false.items()]
     text = (
         "The student is exactly as good as the teacher, or worse; every handover is wrong. Gold grows to 500 tasks. "
-        "The gate stays within 5 %, whatever the world is like."
+        "The gate stays within 5 %, in all of these worlds."
     )
     return Table("False handovers", text, ["world", "gate", "naive"], rows)
 

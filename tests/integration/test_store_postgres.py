@@ -21,6 +21,7 @@ from tests.integration.postgres import postgres_server
 from tests.unit.conftest import chosen, project, tasks  # noqa: F401 - the fixture
 from tests.unit.test_examples import *  # noqa: F403
 from tests.unit.test_intake import *  # noqa: F403
+from tests.unit.test_ledger_rows import *  # noqa: F403
 from tests.unit.test_trigger import *  # noqa: F403
 
 

@@ -11,7 +11,7 @@ from handover.domain import Kind, Span
 from handover.evaluation.simulate import Simulation, World
 from handover.student.training import TrainOptions
 from handover.student.version import student_version
-from scripts.benchmarks import decisions, gate
+from scripts.benchmarks import decisions, gate, parse
 from scripts.benchmarks.sets import BenchSet, read_sets
 
 
@@ -106,3 +106,23 @@ def test_benchmarks_gate_reports_a_broken_promise(tmp_path: Path, monkeypatch, c
     report = (tmp_path / "gate.md").read_text()
     assert "| choice, always the same student | 20.0% | 90.0% |" in report
     assert report in capsys.readouterr().out
+
+
+def test_benchmarks_replayed_answers_are_told_apart(tmp_path: Path) -> None:
+    text = "Oslo a, salted, salt salt Rome"
+    gold = [{"start": 0, "end": 4, "label": "X"}]
+    said = [{"start": s, "end": s + 4, "label": label} for s, label in ((0, "X"), (8, "X"), (21, "X"), (26, "Y"))]
+    (tmp_path / "mixed").mkdir()
+    for part, teacher in (("train", said), ("eval", said[::2])):
+        record = {"text": text, "gold": gold, "teacher": teacher}
+        (tmp_path / "mixed" / f"{part}.jsonl").write_text(json.dumps(record) + "\n")
+    (bench,) = read_sets(tmp_path)
+    assert parse.replay(bench) == {
+        "texts": 2,
+        "parsed": 2,
+        "mentions": 6,
+        "in words": 1,
+        "exact": 3,
+        "shifted": 1,
+        "not grounded": 1,
+    }

@@ -31,7 +31,7 @@ def test_cli_status_of_nothing_says_what_to_do_next() -> None:
         "No project is connected yet. Next: `handover connect --config FILE.xml --data FILE.jsonl`.",
     )
     code, output = run("status", "--json")
-    assert (code, json.loads(output)) == (0, {"projects": [], "jobs": []})
+    assert (code, json.loads(output)) == (0, {"projects": [], "jobs": [], "currency": "USD"})
 
 
 @pytest.mark.parametrize(

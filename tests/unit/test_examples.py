@@ -7,12 +7,12 @@ import pytest
 from handover.domain import Annotation, Split
 from handover.evaluation.scores import score
 from handover.examples import Examples, load_examples
-from handover.intake import apply_annotation, apply_tasks, options_for
+from handover.intake import apply_annotation, apply_config, apply_tasks, options_for
 from handover.labelstudio.protocol import AnnotationIn, TaskIn
 from handover.store.database import Database
 from handover.store.models import ProjectRow, TaskRow
 from handover.store.projects import aspect_of, aspects_of
-from tests.unit.conftest import chosen, tasks
+from tests.unit.conftest import START, chosen, tasks
 
 
 @pytest.fixture
@@ -138,3 +138,28 @@ def test_examples_gold_hash_changes_with_the_gold(database, project, rows) -> No
     first = annotate(database, project, task, chosen("Bid", id=1)).gold_hash
     assert annotate(database, project, one(rows, Split.TRAIN), chosen("Bid", id=2)).gold_hash == first
     assert annotate(database, project, task, chosen("Offer", id=1, seconds=5)).gold_hash != first
+
+
+CHOICES_CONFIG = """
+<View>
+  <Text name="text" value="$text"/>
+  <Choices name="topics" toName="text" choice="multiple"%s><Choice value="Price"/><Choice value="Time"/></Choices>
+</View>
+"""
+
+
+@pytest.mark.parametrize(
+    ("attribute", "cats", "unusable"), [("", [()], 0), (' required="false"', [()], 0), (' required="true"', [], 1)]
+)
+def test_examples_submitted_without_a_choice_say_that_none_applies_unless_one_is_required(
+    database, project, rows, attribute, cats, unusable
+) -> None:
+    with database.write() as session:
+        apply_config(session, project, CHOICES_CONFIG % attribute, max_text_chars=50_000)
+    task, other = [row for row in rows.values() if row.split == Split.TRAIN.value][:2]
+    submitted = AnnotationIn.model_validate({"id": 1, "result": [], "updated_at": START})
+    skipped = AnnotationIn.model_validate({"id": 2, "result": [], "updated_at": START, "was_cancelled": True})
+    annotate(database, project, task, submitted)
+    examples = annotate(database, project, other, skipped)
+    assert [example.annotation.cats for example in examples.train] == cats
+    assert examples.unusable == unusable

@@ -13,7 +13,7 @@ from handover.store.models import AspectRow, TaskRow
 
 def test_migration_0005_keeps_the_rows(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'old.db'}")
-    upgrade(database, revision="0001")
+    upgrade(database, revision="0002")
     now = "2026-01-01 00:00:00"
     with database.write() as session:
         session.execute(

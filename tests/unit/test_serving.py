@@ -141,3 +141,32 @@ def test_serving_leaves_out_a_stored_answer_that_does_not_fit_any_more(runtime: 
     prediction = compose(project, served, row, stale)
     assert prediction is None or prediction.result == []
     assert "Gone" in caplog.text
+
+
+RELATION_CONFIG = """
+<View>
+  <Text name="text" value="$text"/>
+  <Relations><Relation value="in"/></Relations>
+  <Labels name="terms" toName="text" choice="multiple"><Label value="GOOD"/><Label value="PLACE"/></Labels>
+</View>
+"""
+
+
+def test_serving_sends_a_region_once_that_two_aspects_predict(tmp_path: Path, database) -> None:
+    text = "copper in Santos, zinc in Santos"
+    spans = [{"start": 0, "end": 6, "label": "GOOD"}, {"start": 10, "end": 16, "label": "PLACE"}]
+    zinc = {"start": 18, "end": 22, "label": "GOOD"}
+    graph = {"spans": [*spans, zinc], "relations": [{"head": 0, "child": 1, "label": "in"}]}
+    path = tmp_path / "both.jsonl"
+    path.write_text(json.dumps({"text": text, "teacher": {"relations": graph, "terms": [spans[0], zinc]}}))
+    runtime = Runtime(Settings(teacher="recorded", teacher_recorded=path))
+    try:
+        project = register(runtime, 7, RELATION_CONFIG)
+        (regions,) = shown(runtime, project, [TaskIn(id=1, data={"text": text})]).values()
+    finally:
+        runtime.close()
+    by_words = {region["value"]["text"]: region["id"] for region in regions if region["type"] == "labels"}
+    assert sorted(by_words) == ["Santos", "copper", "zinc"]
+    assert len(regions) == 4
+    (relation,) = [region for region in regions if region["type"] == "relation"]
+    assert (relation["from_id"], relation["to_id"]) == (by_words["copper"], by_words["Santos"])

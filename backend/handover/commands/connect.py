@@ -45,6 +45,8 @@ class ConnectRequest:
     margin: float | None = None
     teacher_config: Path | None = None
     teacher_examples: int | None = None
+    budget: float | None = None
+    budget_day: float | None = None
     uncertainty_sampling: bool = False
 
 
@@ -194,12 +196,8 @@ def _register(
         project.guidelines = guidelines.shared or project.guidelines
         for row in aspects_of(session, project_id):
             row.guidelines = guidelines.own.get(row.name, row.guidelines)
-        given = {
-            "gold_share": request.gold_share,
-            "margin": request.margin,
-            EXAMPLES: request.teacher_examples,
-            CONFIG: teacher_config or None,
-        }
+        names = ("gold_share", "margin", "budget", "budget_day", EXAMPLES)
+        given = {name: getattr(request, name) for name in names} | {CONFIG: teacher_config or None}
         project.options = {**(project.options or {}), **{k: v for k, v in given.items() if v is not None}}
         served = wanted(session, runtime, project)
         if project.ls_ml_backend_id is None:  # nothing is shown yet, so there is nothing to switch

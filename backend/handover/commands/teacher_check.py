@@ -14,6 +14,7 @@ from handover.runtime import Runtime
 from handover.store.models import AspectRow, ProjectRow
 from handover.store.projects import aspect_of, find_aspect, get_project
 from handover.store.tasks import open_tasks
+from handover.teacher.calls import Purpose
 from handover.teacher.teacher import Teacher, TeacherAnswer
 
 Say = Callable[[str], None]
@@ -36,7 +37,7 @@ def check(runtime: Runtime, *, ls_project_id: int, aspect: str, number: int, tex
     say(f"\nSystem prompt, the same for every task:\n{_quoted(_system(teacher.prompt(subjects[0][1])))}")
     answers: list[TeacherAnswer] = []
     for title, text in subjects:
-        (answer,) = teacher.annotate([text], runtime.answers)
+        (answer,) = teacher.annotate([text], runtime.answers, purpose=Purpose.CHECK.value)
         if answer.status is AnswerStatus.FAILED and not answers:
             # What fails for the first one (no key, a wrong model, no network) fails for the others too.
             raise TeacherError(f"The teacher gave no answer: {' '.join(answer.problems)}")

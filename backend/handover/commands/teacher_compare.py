@@ -8,13 +8,11 @@ from shlex import quote
 import numpy as np
 
 from handover.comparison import (
-    Price,
-    PriceOf,
     Result,
     Variant,
+    calls_needed,
     dev_tasks,
     measure,
-    unknown_answers,
     variants,
 )
 from handover.domain import Aspect
@@ -35,11 +33,6 @@ MIN_TASKS = 10
 HEADER = ("", "n", "score", "95 % interval", "unparsed", "refused", "failed", "tokens", "per 1,000 tasks", "latency")
 
 
-def price_of(model_id: str) -> Price | None:
-    """The price of a model; None, for none are configured."""
-    return None
-
-
 def compare(
     runtime: Runtime,
     *,
@@ -49,7 +42,6 @@ def compare(
     numbers: Sequence[int],
     say: Say,
     confirm: Confirm,
-    price_of: PriceOf = price_of,
 ) -> list[Result]:
     """Score all ways to ask on the same dev tasks and print a table; empty when the calls are declined.
 
@@ -59,12 +51,8 @@ def compare(
         row = find_aspect(session, ls_project_id=ls_project_id, name=aspect)
         project = get_project(session, row.project_id)
     found, tasks = _prepare(runtime, project, row, numbers=numbers, limit=limit)
-    teachers = [
-        (variant, teacher) for variant in found if (teacher := runtime.teacher_from(aspect_of(row), variant.plan))
-    ]
-    if not teachers:
-        raise ConfigError("HANDOVER_TEACHER is none: there is no teacher to compare. Set it to claude or recorded.")
-    calls = sum(unknown_answers(runtime, teacher, tasks) for _, teacher in teachers)
+    teachers = _teachers(runtime, row, found)
+    calls = sum(calls_needed(runtime, teacher, tasks) for _, teacher in teachers)
     questions = len(teachers) * len(tasks)
     say(
         f"Aspect {row.name!r}: {len(teachers)} ways to ask about {len(tasks)} dev tasks. That makes {calls:,} calls; "
@@ -73,9 +61,7 @@ def compare(
     if calls and not confirm(f"Make {calls:,} calls now?"):
         say("Nothing was asked.")
         return []
-    results = measure(
-        runtime, aspect_of(row), teachers, tasks, price_of=price_of, on_done=lambda v: say(f"  asked: {v.name}")
-    )
+    results = measure(runtime, aspect_of(row), teachers, tasks, on_done=lambda v: say(f"  asked: {v.name}"))
     _show(runtime, results, tasks, row=row, ls_project_id=ls_project_id, say=say)
     return results
 
@@ -97,8 +83,8 @@ def _prepare(
     return found, tasks
 
 
-def _teachers(runtime: Runtime, aspect: Aspect, found: Sequence[Variant]) -> list[tuple[Variant, Teacher]]:
-    pairs = [(variant, runtime.teacher_from(aspect, variant.plan)) for variant in found]
+def _teachers(runtime: Runtime, row: AspectRow, found: Sequence[Variant]) -> list[tuple[Variant, Teacher]]:
+    pairs = [(variant, runtime.teacher_from(row, variant.plan)) for variant in found]
     teachers = [(variant, teacher) for variant, teacher in pairs if teacher is not None]
     if not teachers:
         raise ConfigError("HANDOVER_TEACHER is none: there is no teacher to compare. Set it to claude or recorded.")
@@ -116,7 +102,7 @@ def _show(
 ) -> None:
     aspect = aspect_of(row)
     header = [metric_of(aspect.kind) if name == "score" else name for name in HEADER]
-    for line in table([header, *(_cells(result) for result in results)]):
+    for line in table([header, *(_cells(result, runtime.settings.teacher_currency) for result in results)]):
         say(line)
     say("* how the teacher is asked now. Tokens: mean in + out for a task.")
     with runtime.database.read() as session:
@@ -138,7 +124,7 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _cells(result: Result) -> list[str]:
+def _cells(result: Result, currency: str) -> list[str]:
     low, high = result.interval
     tokens = result.input_tokens, result.output_tokens
     return [
@@ -150,7 +136,7 @@ def _cells(result: Result) -> list[str]:
         str(result.refused),
         str(result.failed),
         "unknown" if None in tokens else f"{tokens[0]:,.0f} + {tokens[1]:,.0f}",
-        "no price" if result.cost_per_1000 is None else f"{result.cost_per_1000:,.2f}",
+        "no price" if result.cost_per_1000 is None else f"{result.cost_per_1000:,.2f} {currency}".rstrip(),
         "unknown" if result.latency_ms is None else f"{result.latency_ms:,.0f} ms",
     ]
 

@@ -14,7 +14,7 @@ from handover.examples import load_examples
 from handover.jobs.queue import JobKind
 from handover.runtime import Runtime
 from handover.store.models import AspectRow, ProjectRow
-from handover.store.projects import aspect_of, aspects_of, find_aspect, get_aspect, get_project, project_by_ls_id
+from handover.store.projects import aspects_of, find_aspect, get_aspect, get_project, project_by_ls_id
 from handover.store.tasks import count_open_by_push
 from handover.teacher.build import check_config
 from handover.teacher.prompt import Example
@@ -161,7 +161,7 @@ def _next(runtime: Runtime, project: ProjectRow, row: AspectRow, present: tuple[
 
 
 def _id_and_chars(runtime: Runtime, row: AspectRow, plan: TeacherPlan) -> tuple[str, int]:
-    teacher = runtime.teacher_from(aspect_of(row), plan)
+    teacher = runtime.teacher_from(row, plan)
     return (teacher.id, len(teacher.prompt(""))) if teacher is not None else ("", 0)
 
 

@@ -145,8 +145,7 @@ def _items(kind: Kind, labels: Collection[str], annotation: Annotation | None) -
     if kind in {Kind.CHOICE, Kind.CHOICES}:
         items = {(label,) for label in annotation.cats}
     elif kind is Kind.RELATIONS:
-        spans = annotation.spans
-        items = {(r.label, spans[r.head], spans[r.child]) for r in annotation.relations}
+        items = {(label, head, child) for head, child, label in annotation.edges}
     else:
         items = {(span.label, span.start, span.end) for span in annotation.spans}
     return {item for item in items if item[0] in labels}

@@ -92,7 +92,7 @@ def _snapshot(runtime: Runtime, aspect_id: int) -> Snapshot:
         version = teacher_version(row.name, teacher_id_of(runtime, project, row))
         silver = tuple(
             LabelledText(text_of(task.data, aspect), Annotation.from_json(prediction.annotation))
-            for task, prediction in silver_of(session, row, version)
+            for task, prediction in silver_of(session, row, version, min_score=runtime.settings.teacher_min_agreement)
             if prediction.annotation is not None
         )
     return Snapshot(project=project, row=row, aspect=aspect, examples=examples, silver=silver, revision=revision)

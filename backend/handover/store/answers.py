@@ -44,8 +44,13 @@ def put_answers(session: Session, rows: Sequence[dict[str, object]]) -> None:
     upsert(session, TeacherAnswerRow, [{"created_at": utcnow(), **row} for row in rows], keys=("key",))
 
 
-def silver_of(session: Session, aspect: AspectRow, version: str) -> Sequence[tuple[TaskRow, PredictionRow]]:
-    """The teacher's usable answers on train tasks that no person has finished yet."""
+def silver_of(
+    session: Session, aspect: AspectRow, version: str, *, min_score: float = 0.0
+) -> Sequence[tuple[TaskRow, PredictionRow]]:
+    """The teacher's usable answers on train tasks that no person has finished yet.
+
+    Without those whose score, the agreement of several samples, is below `min_score`; a single sample has none.
+    """
     query = (
         select(TaskRow, PredictionRow)
         .join(PredictionRow, PredictionRow.task_id == TaskRow.id)
@@ -56,6 +61,7 @@ def silver_of(session: Session, aspect: AspectRow, version: str) -> Sequence[tup
             PredictionRow.aspect_id == aspect.id,
             PredictionRow.version == version,
             PredictionRow.status == AnswerStatus.OK.value,
+            PredictionRow.score.is_(None) | (PredictionRow.score >= min_score),
             ~is_finished(),
         )
         .order_by(TaskRow.ls_id)

@@ -279,6 +279,59 @@ class TeacherExampleRow(Base):
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
+class TeacherBatchRow(Base):
+    """A batch of questions at the teacher's API. Its questions are the rows of `teacher_calls` with its id.
+
+    `api_id` is the API's id, empty while the batch is being sent; `status` is `open` until all answers are
+    fetched, then `ended`, or `lost` when there is nothing to fetch.
+    """
+
+    __tablename__ = "teacher_batches"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    aspect_id: Mapped[int] = _cascade("aspects.id")
+    api_id: Mapped[str] = mapped_column(default="")
+    model_id: Mapped[str]
+    status: Mapped[str] = mapped_column(default="open", index=True)
+    number: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    ended_at: Mapped[datetime | None]
+
+
+class TeacherCallRow(Base):
+    """The ledger: one question to a teacher, or a `number` of questions that were not sent (`cached`,
+    `over budget`, `skipped`).
+
+    The row is there before the question leaves, with status `asked` and as `ceiling` the most that it can cost;
+    a process that dies leaves it so. `cost` is None where it is not known, for want of tokens or of a price.
+    Rows outlive their project: what was spent was spent.
+    """
+
+    __tablename__ = "teacher_calls"
+    __table_args__ = (Index("ix_teacher_calls_project_id_status", "project_id", "status"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(default=utcnow, index=True)
+    project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id", ondelete="SET NULL"))
+    aspect_id: Mapped[int | None] = mapped_column(ForeignKey("aspects.id", ondelete="SET NULL"), index=True)
+    batch_id: Mapped[int | None] = mapped_column(ForeignKey("teacher_batches.id", ondelete="SET NULL"), index=True)
+    is_batch: Mapped[bool] = mapped_column(default=False)
+    purpose: Mapped[str]
+    model_id: Mapped[str]
+    answer_key: Mapped[str] = mapped_column(default="", index=True)
+    status: Mapped[str]
+    problem: Mapped[str] = mapped_column(default="")
+    number: Mapped[int] = mapped_column(default=1)
+    prompt_chars: Mapped[int] = mapped_column(default=0)
+    input_tokens: Mapped[int | None]
+    output_tokens: Mapped[int | None]
+    cached_tokens: Mapped[int | None]
+    cache_write_tokens: Mapped[int | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    latency_ms: Mapped[float | None]
+    cost: Mapped[float | None]
+    ceiling: Mapped[float] = mapped_column(default=0.0)
+    ended_at: Mapped[datetime | None]
+
+
 class PredictionRow(Base):
     """What a version says about a task. Only status `ok` is ever shown; others keep the problem for the status page."""
 

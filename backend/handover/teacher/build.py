@@ -12,9 +12,10 @@ from pydantic import SecretStr
 from handover.domain import Aspect
 from handover.errors import ConfigError, TeacherError
 from handover.settings import Settings, TeacherChoice
+from handover.teacher.calls import Ledger
 from handover.teacher.claude import require_key
 from handover.teacher.config import ModelSection, load_config, model_in, read_config_file
-from handover.teacher.foreign import KEYS, check_section
+from handover.teacher.foreign import check_section
 from handover.teacher.given import NO_KEY, Given, giving
 from handover.teacher.prompt import Example
 from handover.teacher.recorded import Recorded, completions_in
@@ -23,6 +24,7 @@ from handover.teacher.teacher import Teacher
 if TYPE_CHECKING:  # spaCy takes seconds to import, and `handover status` can do without it
     from spacy.language import Language
 
+    from handover.teacher.samples import SampledTask
     from handover.teacher.tasks import HandoverTask
 
 
@@ -40,6 +42,9 @@ class TeacherSpec:
     timeout: float = 60.0
     retries: int = 3
     concurrency: int = 8
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    samples: int = 1
     base_url: str = ""
     api_key: SecretStr = NO_KEY
     recorded: Path | None = None
@@ -59,6 +64,9 @@ def spec_from_settings(settings: Settings, guidelines: str = "") -> TeacherSpec:
         timeout=settings.teacher_timeout,
         retries=settings.teacher_retries,
         concurrency=settings.teacher_concurrency,
+        requests_per_minute=settings.teacher_requests_per_minute,
+        tokens_per_minute=settings.teacher_tokens_per_minute,
+        samples=settings.teacher_samples,
         base_url=settings.anthropic_base_url,
         api_key=SecretStr(key),
         recorded=settings.teacher_recorded,
@@ -67,25 +75,37 @@ def spec_from_settings(settings: Settings, guidelines: str = "") -> TeacherSpec:
     )
 
 
-def build_teacher(aspect: Aspect, spec: TeacherSpec, *, language: str = "en") -> Teacher | None:
+def build_teacher(
+    aspect: Aspect, spec: TeacherSpec, *, language: str = "en", ledger: Ledger | None = None
+) -> Teacher | None:
     """The teacher of an aspect; None when there is to be none. Sends nothing to anyone.
+
+    What the teacher asks later is entered into the ledger.
 
     Raises TeacherError when something it needs is missing, or the aspect cannot be asked by a teacher.
     """
     if spec.choice is TeacherChoice.NONE:
         return None
+    from handover.teacher.samples import with_samples  # noqa: PLC0415
     from handover.teacher.tasks import task_for  # noqa: PLC0415
 
     try:
-        task = task_for(aspect, guidelines=spec.guidelines, examples=spec.examples)
+        task = with_samples(task_for(aspect, guidelines=spec.guidelines, examples=spec.examples), spec.samples)
         config = load_config(_config_text(spec))
-        own = model_in(config, concurrency=_concurrency(config, spec))
+        own = model_in(config, concurrency=spec.concurrency)
         model = own or _model(aspect, spec)
         nlp = _assemble(config, model, task, api_key=spec.api_key, language=language)
     except ConfigError as error:
         raise TeacherError(str(error)) from error
-    # The limit of a model with a config of its own is part of its id: no answer of it is ever outdated.
-    return Teacher(nlp, model_id=model.id, max_tokens=None if own else spec.max_tokens)
+    return Teacher(
+        nlp,
+        model_id=model.id,
+        # Another limit in a config of one's own is another model id: only a limit that it states is compared.
+        max_tokens=own.max_tokens if own else spec.max_tokens,
+        samples=spec.samples,
+        ledger=ledger,
+        is_free=model.is_free,
+    )
 
 
 def check_config(text: str, *, name: str) -> None:
@@ -104,12 +124,6 @@ def _config_text(spec: TeacherSpec) -> str:
     return read_config_file(spec.config)
 
 
-def _concurrency(config: Any, spec: TeacherSpec) -> int:
-    """How many threads may ask the model of a config: one, unless it is known to bear more."""
-    registered = config.get("components", {}).get("llm", {}).get("model", {}).get("@llm_models", "")
-    return spec.concurrency if registered.startswith(tuple(KEYS)) else 1
-
-
 def _model(aspect: Aspect, spec: TeacherSpec) -> ModelSection:
     if spec.choice is TeacherChoice.RECORDED:
         return _recorded_model(aspect, spec)
@@ -121,6 +135,8 @@ def _model(aspect: Aspect, spec: TeacherSpec) -> ModelSection:
         "timeout": spec.timeout,
         "retries": spec.retries,
         "concurrency": spec.concurrency,
+        "requests_per_minute": spec.requests_per_minute,
+        "tokens_per_minute": spec.tokens_per_minute,
         "base_url": spec.base_url or None,
     }
     return ModelSection(spec.model, section)
@@ -132,12 +148,19 @@ def _recorded_model(aspect: Aspect, spec: TeacherSpec) -> ModelSection:
             "HANDOVER_TEACHER_RECORDED is not set; HANDOVER_TEACHER=recorded needs it. "
             "Set it to a JSONL file with recorded answers, or to a folder of them."
         )
-    model = Recorded(completions_in(spec.recorded, aspect.name))
-    section = {"@llm_models": "handover.Recorded.v1", "path": str(spec.recorded), "aspect": aspect.name}
-    return ModelSection(model.model_id, section)
+    model = Recorded(completions_in(spec.recorded, aspect.name, aspect.kind))
+    section = {
+        "@llm_models": "handover.Recorded.v1",
+        "path": str(spec.recorded),
+        "aspect": aspect.name,
+        "kind": aspect.kind.value,
+    }
+    return ModelSection(model.model_id, section, is_free=True)
 
 
-def _assemble(config: Any, model: ModelSection, task: HandoverTask, *, api_key: SecretStr, language: str) -> Language:
+def _assemble(
+    config: Any, model: ModelSection, task: HandoverTask | SampledTask, *, api_key: SecretStr, language: str
+) -> Language:
     from spacy_llm.util import assemble_from_config  # noqa: PLC0415
 
     from handover.teacher.registered import register  # noqa: PLC0415

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import anthropic
@@ -19,7 +19,7 @@ ADVICE = {
     403: "Check what the API key may do.",
     404: "Check HANDOVER_TEACHER_MODEL and HANDOVER_ANTHROPIC_BASE_URL.",
     413: "The text is too long for the API.",
-    429: "Wait, or lower HANDOVER_TEACHER_CONCURRENCY.",
+    429: "Wait, or lower HANDOVER_TEACHER_CONCURRENCY or HANDOVER_TEACHER_REQUESTS_PER_MINUTE.",
 }
 
 
@@ -44,22 +44,6 @@ def refuses_schema(error: anthropic.BadRequestError) -> bool:
     """True when the API says that this model does not take structured outputs."""
     message = str(error.api_message or "").lower()
     return any(name in message for name in ("output_config", "output_format", "json_schema", "structured output"))
-
-
-def wait_at_most(seconds: float) -> Callable[[Any, Callable[[Any], Any]], Any]:
-    """Middleware for the SDK: do not repeat a request if the API asks to wait longer than this.
-
-    The SDK waits as long as `Retry-After` says, be it hours, with a thread and an annotator waiting along. It
-    obeys `x-should-retry` first, so that is what a longer wait is turned into.
-    """
-
-    def handle(request: Any, call_next: Callable[[Any], Any]) -> Any:
-        response = call_next(request)
-        if asked_to_wait(response.headers) > seconds:
-            response.http_response.headers["x-should-retry"] = "false"
-        return response
-
-    return handle
 
 
 def asked_to_wait(headers: Mapping[str, str]) -> float:

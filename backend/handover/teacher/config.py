@@ -39,6 +39,14 @@ class ModelSection:
     id: str
     section: dict[str, Any]
     foreign: dict[str, Any] | None = None
+    is_free: bool = False
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The most tokens of an answer, where the section states it."""
+        section = self.foreign or self.section
+        stated = {**(section.get("config") or {}), **section}.get("max_tokens")
+        return stated if isinstance(stated, int) else None
 
 
 def load_config(text: str = "", *, name: str = "The teacher's config") -> Any:

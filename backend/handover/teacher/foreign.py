@@ -36,10 +36,14 @@ state between calls, so they may be asked in many threads."""
 
 
 class Foreign:
-    """A model known by its section of a config. Never raises for a prompt."""
+    """A model known by its section of a config. Never raises for a prompt.
+
+    `takes_many` tells that it may be asked in many threads at once.
+    """
 
     def __init__(self, section: Mapping[str, Any], *, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = str(section.get("name") or section["@llm_models"])
+        self.takes_many = bool(key_variable(str(section["@llm_models"])))
         self._section = dict(section)
         self._clock = clock
         self._model: Model | None = None

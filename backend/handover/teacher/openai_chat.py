@@ -12,6 +12,7 @@ import os
 import threading
 import time
 import weakref
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterable  # noqa: UP035 - spacy-llm reads hints with typing.Iterable only
 from urllib.parse import urlsplit
 
@@ -45,6 +46,13 @@ ADVICE = {
     404: "Check `name` and `endpoint` in the teacher's config.",
     429: "Wait, or lower `concurrency`.",
 }
+
+
+@dataclass
+class _Tries:
+    """Counts the requests of one prompt."""
+
+    number: int = 0
 
 
 class OpenAIChat:
@@ -89,32 +97,34 @@ class OpenAIChat:
     def _ask(self, prompt: str) -> Completion:
         import httpx  # noqa: PLC0415
 
-        started = time.perf_counter()
+        started, tries = time.perf_counter(), _Tries()
         try:
-            completion = self._read(self._create(prompt), prompt)
+            completion = self._read(self._create(prompt, tries), prompt)
         except httpx.TimeoutException:
             completion = self._failed(f"The server gave no answer within {self._timeout:g} s, {self._attempts}.")
         except httpx.HTTPError as error:
             completion = self._failed(f"{self._host} could not be reached {self._attempts} ({type(error).__name__}).")
         completion.latency_ms = (time.perf_counter() - started) * 1000
+        completion.attempts = tries.number
         return completion
 
-    def _create(self, prompt: str) -> httpx.Response:
+    def _create(self, prompt: str, tries: _Tries) -> httpx.Response:
         schema = getattr(prompt, "schema", None)
         if schema is None or not self._with_schema:
-            return self._post(_body(prompt))
+            return self._post(_body(prompt), tries)
         wanted = {"name": "answer", "strict": True, "schema": schema}
-        response = self._post({**_body(prompt), "response_format": {"type": "json_schema", "json_schema": wanted}})
+        asked = {**_body(prompt), "response_format": {"type": "json_schema", "json_schema": wanted}}
+        response = self._post(asked, tries)
         if not (self._may_drop_schema and response.status_code in REFUSES_SCHEMA):
             return response
         # Servers say in many words that they know no schema; that it goes without one is the only sure sign.
-        second = self._post(_body(prompt))
+        second = self._post(_body(prompt), tries)
         if second.is_success:
             self._with_schema = False
             logger.warning("%s does not take structured outputs; its answers are read as they come", self.name)
         return second
 
-    def _post(self, body: dict[str, Any]) -> httpx.Response:
+    def _post(self, body: dict[str, Any], tries: _Tries) -> httpx.Response:
         """The response after as many tries as it takes. Raises httpx.HTTPError after the last one."""
         import httpx  # noqa: PLC0415
 
@@ -122,7 +132,7 @@ class OpenAIChat:
         for _ in range(self._retries):
             asked = 0.0
             try:
-                response = self._send(body)
+                response = self._send(body, tries)
             except httpx.TransportError:
                 logger.debug("A request to %s is repeated", self._host, exc_info=True)
             else:
@@ -131,9 +141,10 @@ class OpenAIChat:
                     return response
             time.sleep(max(wait, asked))
             wait = min(2 * wait, LONGEST_WAIT)
-        return self._send(body)
+        return self._send(body, tries)
 
-    def _send(self, body: dict[str, Any]) -> httpx.Response:
+    def _send(self, body: dict[str, Any], tries: _Tries) -> httpx.Response:
+        tries.number += 1
         return self._connect().post(self._endpoint, json={**body, **self._config, "model": self.name})
 
     def _connect(self) -> httpx.Client:

@@ -32,6 +32,13 @@ def test_utility_times_are_medians_that_an_open_editor_does_not_change() -> None
     assert report.total.minutes_saved == pytest.approx(5 * 6 / 60)
 
 
+def test_utility_leaves_out_times_that_are_none() -> None:
+    report = measure_utility(work("a", [9] * 5 + [0.0] * 9, [4] * 5 + [-1.0, math.inf, None] * 9), seed=0)
+    assert (report.total.blind_timed, report.total.assisted_timed) == (5, 5)
+    assert (report.total.blind_seconds, report.total.assisted_seconds) == (9, 4)
+    assert report.total.tasks == 14 + 32
+
+
 def test_utility_compares_each_annotator_with_themselves() -> None:
     """The slow one does most of the assisted tasks: the medians of all say that suggestions cost time."""
     slow, fast = work("slow", [60] * 5, [40] * 50), work("fast", [10] * 50, [5] * 5)

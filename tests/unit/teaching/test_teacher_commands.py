@@ -13,14 +13,14 @@ from handover.commands.guidelines import Guidelines, read_guidelines, split_guid
 from handover.commands.teacher_check import check
 from handover.commands.teacher_compare import compare
 from handover.commands.teacher_use import UseRequest, use
-from handover.comparison import Price
 from handover.domain import AnswerStatus
 from handover.errors import ConfigError, HandoverError, NotFoundError, TeacherError
 from handover.intake import apply_tasks, delete_annotations
 from handover.jobs.queue import JobKind
+from handover.prices import Price
 from handover.runtime import Runtime
 from handover.settings import Settings
-from handover.store.models import AnnotationRow, AspectRow, ProjectRow, TaskRow, TeacherAnswerRow
+from handover.store.models import AnnotationRow, AspectRow, ProjectRow, TaskRow, TeacherAnswerRow, TeacherCallRow
 from handover.store.teacher_examples import stored_examples
 from handover.teacher.completion import Completion
 from tests.unit.conftest import tasks
@@ -72,6 +72,7 @@ def test_check_asks_about_open_train_tasks_and_shows_everything(runtime, learner
             for p in learner.prompts
         ]
         assert session.scalar(select(func.count(TeacherAnswerRow.key))) == 3
+        assert {call.purpose for call in session.scalars(select(TeacherCallRow))} == {"check"}
     assert {task.split for task in asked} == {"train"}
     assert [task.ls_id >= 500 for task in asked] == [True] * 3
     assert output.count("You label texts.") == 1
@@ -148,7 +149,9 @@ def set_guidelines(database) -> None:
 
 def test_compare_scores_all_ways_on_the_same_dev_tasks(runtime, learner, database, rows, said) -> None:
     set_guidelines(database)
-    results = run(runtime, said, price_of=lambda _model: Price(input=3.0, output=15.0, cached=0.3))
+    prices = {"test.Learner.v1": Price(input=3.0, output=15.0)}
+    runtime.settings = runtime.settings.model_copy(update={"teacher_prices": prices})
+    results = run(runtime, said)
     dev = {row.data["text"] for row in rows.values() if row.split == "dev"}
     assert {prompt.text for prompt in learner.prompts} == dev
     share = sum(right(text) == "Bid" for text in dev) / len(dev)
