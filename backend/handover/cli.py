@@ -200,6 +200,60 @@ def retrain(project: ProjectOption, aspect: AspectOption = "") -> None:
 
 
 @app.command()
+def jobs() -> None:
+    """List the jobs that wait, run or ended lately, and how far they are."""
+    from handover.commands.jobs import list_jobs
+    from handover.runtime import Runtime
+
+    with sentences() as settings:
+        runtime = Runtime(settings).open(needs_redis=False)
+        try:
+            lines = list_jobs(runtime)
+        finally:
+            runtime.close()
+        for line in lines or ["There are no jobs yet."]:
+            _say(line)
+
+
+@app.command()
+def cancel(job: Annotated[str, typer.Argument(help="The id of a job, as `handover jobs` shows it.")]) -> None:
+    """Stop a job that waits or runs. Whoever serves an aspect stays; later changes may start the job again."""
+    from handover.commands.jobs import cancel as run
+    from handover.runtime import Runtime
+
+    with sentences() as settings:
+        runtime = Runtime(settings).open()
+        try:
+            done = run(runtime, job)
+        finally:
+            runtime.close()
+        _say(done)
+
+
+@app.command()
+def hints(
+    project: ProjectOption,
+    aspect: AspectOption = "",
+    refresh: Annotated[bool, typer.Option(help="Look now; trains five small students, which takes a while.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many to show for each reason.")] = 20,
+) -> None:
+    """List annotations that may be wrong, with links into Label Studio. None is ever changed."""
+    from handover.commands import hints as command
+    from handover.runtime import Runtime
+
+    with sentences() as settings:
+        runtime = Runtime(settings).open(needs_redis=False)
+        try:
+            if refresh:
+                command.refresh(runtime, ls_project_id=project, aspect=aspect)
+            lines = command.list_hints(runtime, ls_project_id=project, aspect=aspect, limit=limit)
+        finally:
+            runtime.close()
+        for line in lines or ["There are no hints. They are made after a training, or now with --refresh."]:
+            _say(line)
+
+
+@app.command()
 def sync(
     project: Annotated[int | None, typer.Option("--project", "-p", help="Only this project.")] = None,
 ) -> None:

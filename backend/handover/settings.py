@@ -175,6 +175,9 @@ class Settings(BaseSettings):
     )
     train_timeout: int = Field(3600, ge=60, le=86400, description="Seconds after which a training is stopped.")
     train_max_steps: int = Field(800, ge=10, le=1_000_000, description="Most optimizer steps of one training.")
+    hints: bool = Field(
+        True, description="After each training, look for annotations that may be wrong (`handover hints`)."
+    )
     seed: int = Field(0, ge=0, description="Seed of every training and of the gate's bootstrap.")
 
     # Gold and gate

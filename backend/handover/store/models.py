@@ -405,6 +405,22 @@ class DecisionRow(Base):
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
+class HintRow(Base):
+    """An annotation that may be wrong, and why: for a person to look at. `given` and `suggested` hold labels, and
+    of spans their offsets, never a text."""
+
+    __tablename__ = "hints"
+    __table_args__ = (UniqueConstraint("aspect_id", "task_id", "reason"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    aspect_id: Mapped[int] = _cascade("aspects.id")
+    task_id: Mapped[int] = _cascade("tasks.id")
+    reason: Mapped[str]
+    score: Mapped[float]
+    given: Mapped[list[Any]]
+    suggested: Mapped[list[Any]]
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
 class JobRow(Base):
     """A job on the queue. A waiting job per kind and subject at most: `waiting_key` is unique while it waits."""
 
