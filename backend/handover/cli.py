@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from handover import __version__, cli_decisions
-from handover.cli_teacher import teacher_app
-from handover.console import AspectOption, ProjectOption, console, sentences
-from handover.console import say as _say
+from handover.cli_support import AspectOption, ProjectOption, console, sentences
+from handover.cli_support import say as _say
+from handover.cli_teacher import app as teacher_app
 
 app = typer.Typer(
     help="Human-in-the-loop distillation for Label Studio.",
@@ -74,7 +74,8 @@ def connect(
     ] = None,
     title: Annotated[str, typer.Option(help="Title of a new project.")] = "",
     guidelines: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Guidelines for annotators and teacher.")
+        list[str] | None,
+        typer.Option(help="FILE: guidelines for annotators and teacher; ASPECT=FILE: more for one aspect. Repeatable."),
     ] = None,
     field: Annotated[list[str] | None, typer.Option(help="Import this field of the data too.")] = None,
     gold_share: Annotated[
@@ -85,6 +86,13 @@ def connect(
     ] = None,
     routing: Annotated[bool | None, typer.Option(help="The student where it is sure, the teacher the rest.")] = None,
     per_label: Annotated[bool | None, typer.Option(help="Hand over label by label.")] = None,
+    teacher_config: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="spacy-llm config of the teacher's model for this project."),
+    ] = None,
+    teacher_examples: Annotated[
+        int | None, typer.Option(min=0, max=32, help="Corrected tasks shown in the prompt of this project.")
+    ] = None,
     budget: Annotated[
         float | None, typer.Option(min=0.0, help="Most that this project's teacher may cost in all; 0: no limit.")
     ] = None,
@@ -97,20 +105,25 @@ def connect(
     """Connect a Label Studio project, new or existing. The backend has to be running."""
     from handover.commands.connect import ConnectRequest
     from handover.commands.connect import connect as run
+    from handover.commands.guidelines import split_guidelines
     from handover.runtime import Runtime
 
     with sentences() as settings:
+        shared, own = split_guidelines(guidelines or ())
         request = ConnectRequest(
             project=project,
             config=config,
             title=title,
             data=data,
-            guidelines=guidelines,
+            guidelines=shared,
+            aspect_guidelines=own,
             fields=tuple(field or ()),
             gold_share=gold_share,
             margin=margin,
             routing=routing,
             per_label=per_label,
+            teacher_config=teacher_config,
+            teacher_examples=teacher_examples,
             budget=budget,
             budget_day=budget_day,
             uncertainty_sampling=uncertainty_sampling,
@@ -188,6 +201,60 @@ def retrain(project: ProjectOption, aspect: AspectOption = "") -> None:
             runtime.close()
         done = f"Enqueued {job_id}." if job_id else "A training waits already."
         _say(f"{done} A running `handover worker` takes it; `handover status` shows the result.")
+
+
+@app.command()
+def jobs() -> None:
+    """List the jobs that wait, run or ended lately, and how far they are."""
+    from handover.commands.jobs import list_jobs
+    from handover.runtime import Runtime
+
+    with sentences() as settings:
+        runtime = Runtime(settings).open(needs_redis=False)
+        try:
+            lines = list_jobs(runtime)
+        finally:
+            runtime.close()
+        for line in lines or ["There are no jobs yet."]:
+            _say(line)
+
+
+@app.command()
+def cancel(job: Annotated[str, typer.Argument(help="The id of a job, as `handover jobs` shows it.")]) -> None:
+    """Stop a job that waits or runs. Whoever serves an aspect stays; later changes may start the job again."""
+    from handover.commands.jobs import cancel as run
+    from handover.runtime import Runtime
+
+    with sentences() as settings:
+        runtime = Runtime(settings).open()
+        try:
+            done = run(runtime, job)
+        finally:
+            runtime.close()
+        _say(done)
+
+
+@app.command()
+def hints(
+    project: ProjectOption,
+    aspect: AspectOption = "",
+    refresh: Annotated[bool, typer.Option(help="Look now; trains five small students, which takes a while.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many to show for each reason.")] = 20,
+) -> None:
+    """List annotations that may be wrong, with links into Label Studio. None is ever changed."""
+    from handover.commands import hints as command
+    from handover.runtime import Runtime
+
+    with sentences() as settings:
+        runtime = Runtime(settings).open(needs_redis=False)
+        try:
+            if refresh:
+                command.refresh(runtime, ls_project_id=project, aspect=aspect)
+            lines = command.list_hints(runtime, ls_project_id=project, aspect=aspect, limit=limit)
+        finally:
+            runtime.close()
+        for line in lines or ["There are no hints. They are made after a training, or now with --refresh."]:
+            _say(line)
 
 
 @app.command()

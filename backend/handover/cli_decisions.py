@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from handover.console import AspectOption, ProjectOption, console, say, sentences
+from handover.cli_support import AspectOption, ProjectOption, console, say, sentences
 
 if TYPE_CHECKING:
     from handover.runtime import Runtime

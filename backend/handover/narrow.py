@@ -16,7 +16,13 @@ def narrowed(row: AspectRow, held: Collection[str]) -> AspectRow:
     """The aspect with the labels that the teacher still answers for. It belongs to no session and is never stored."""
     rest = [[name, hint] for name, hint in row.definition["labels"] if name not in held]
     return AspectRow(
-        id=row.id, project_id=row.project_id, name=row.name, definition={**row.definition, "labels": rest}, held=[]
+        id=row.id,
+        project_id=row.project_id,
+        name=row.name,
+        definition={**row.definition, "labels": rest},
+        guidelines=row.guidelines,
+        use_guidelines=row.use_guidelines,
+        teacher_examples=row.teacher_examples,
     )
 
 

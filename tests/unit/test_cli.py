@@ -39,6 +39,7 @@ def test_cli_status_of_nothing_says_what_to_do_next() -> None:
     [
         (("export", "-p", "4", "-o", "x"), "Project 4 has no aspect '' (has: none)."),
         (("retrain", "-p", "4", "-a", "stage"), "Project 4 has no aspect 'stage'"),
+        (("cancel", "nope"), "Job 'nope' neither waits nor runs. There is no such job; see `handover jobs`."),
         (("sync",), "No such project is connected. Run `handover connect` first"),
         (("connect", "--token-stdin"), "Nothing to connect: give --project ID, or --config FILE.xml"),
     ],

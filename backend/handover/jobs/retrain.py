@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from handover.domain import Annotation, Aspect
 from handover.errors import TrainingError
 from handover.examples import Examples, LabelledTask, load_examples
+from handover.fewshot import renew
 from handover.intake import text_of
 from handover.jobs.queue import JobKind
 from handover.jobs.settle import look_and_settle
@@ -26,6 +30,9 @@ from handover.student.version import student_version
 from handover.versions import teacher_version
 
 Progress = Callable[[dict[str, object]], None]
+
+WORKDIR = "handover-train-"
+"""What the names of the folders begin with in which trainings run."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +54,25 @@ class Snapshot:
 
 def run(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:
     """Train on what people finished, then look at the new student on gold, and let the one that serves be looked at."""
+    report = _train_and_compare(runtime, aspect_id, progress)
+    # Last, so that this training still had the silver of the teacher that has answered until now.
+    if renew(runtime.database, runtime.settings, aspect_id):
+        report["examples"] = "renewed"
+        with runtime.database.read() as session:
+            runtime.queue.enqueue(JobKind.REFRESH, get_aspect(session, aspect_id).project_id)
+    return report
+
+
+def _train_and_compare(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:
     snapshot = _snapshot(runtime, aspect_id)
     with runtime.database.write() as session:
         get_aspect(session, aspect_id).attempted_revision = snapshot.revision
     _check_enough(runtime, snapshot)
-    progress({"step": "training", "train": len(snapshot.examples.train), "dev": len(snapshot.examples.dev)})
+    progress({"phase": "training", "train": len(snapshot.examples.train), "dev": len(snapshot.examples.dev)})
     student = _train_once(runtime, snapshot, progress)
-    progress({"step": "evaluating", "student": student.version})
+    if runtime.settings.hints:
+        runtime.queue.enqueue(JobKind.HINTS, aspect_id)
+    progress({"phase": "evaluating", "student": student.version})
     report = look_and_settle(runtime, aspect_id, student)
     with runtime.database.read() as session:
         champion = champion_of(session, get_aspect(session, aspect_id))
@@ -103,13 +122,20 @@ def _train_once(runtime: Runtime, snapshot: Snapshot, progress: Progress) -> Stu
 
 def _train(runtime: Runtime, snapshot: Snapshot, options: TrainOptions, version: str, progress: Progress) -> StudentRow:
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="handover-train-") as folder:
+
+    def report(info: dict[str, Any]) -> None:
+        progress({"phase": "training", **info, **time_left(info, time.monotonic() - started)})
+
+    remove_workdirs(older_than=runtime.settings.train_timeout)
+    with tempfile.TemporaryDirectory(prefix=WORKDIR) as folder:
         trained = train_student(
             snapshot.aspect,
             snapshot.training_set,
             options=options,
             workdir=Path(folder),
-            on_progress=lambda info: progress({"step": "training", **info}),
+            on_progress=lambda info: progress(
+                {"phase": "training", **info, **time_left(info, time.monotonic() - started)}
+            ),
         )
         uri = runtime.artifacts.save(trained.path, version, {"aspect": snapshot.aspect.name})
     row = _student_row(snapshot, trained, version=version, uri=uri, seconds=time.monotonic() - started)
@@ -119,6 +145,24 @@ def _train(runtime: Runtime, snapshot: Snapshot, options: TrainOptions, version:
             return known
         session.add(row)
     return row
+
+
+def time_left(info: Mapping[str, Any], seconds: float) -> dict[str, float]:
+    """How long a training took so far, and at most will still take, in seconds.
+
+    At most, because most trainings stop before their last step.
+    """
+    done = (info["candidate"] - 1 + info["step"] / info["max_steps"]) / info["candidates"]
+    left = {"seconds_left": round(seconds / done - seconds, 1)} if done > 0 else {}
+    return {"seconds": round(seconds, 1), **left}
+
+
+def remove_workdirs(*, older_than: float) -> None:
+    """Remove the folders of trainings that were killed: those older, in seconds, than a training may be."""
+    for path in Path(tempfile.gettempdir()).glob(f"{WORKDIR}*"):
+        with contextlib.suppress(FileNotFoundError):  # another worker does the same
+            if time.time() - path.stat().st_mtime > older_than:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _student_row(snapshot: Snapshot, trained: TrainedStudent, *, version: str, uri: str, seconds: float) -> StudentRow:

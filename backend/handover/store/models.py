@@ -99,7 +99,8 @@ class AspectRow(Base):
     `server`, `teacher_id` and `champion_id` say who should answer; `live_version` and `live_student_id` say
     whose answers Label Studio shows until the switch is complete. Nothing but a person changes the server while
     it is `pinned`. With a `threshold` the student answers where it is at least so sure, the teacher elsewhere; with
-    `held` labels it answers for those, the teacher for the others.
+    `held` labels it answers for those, the teacher for the others. `guidelines`, `use_guidelines` (the project's)
+    and `teacher_examples` (how many; None: as the project says) are what its teacher is built with.
     """
 
     __tablename__ = "aspects"
@@ -121,6 +122,9 @@ class AspectRow(Base):
     )
     trained_revision: Mapped[int] = mapped_column(default=0)
     attempted_revision: Mapped[int] = mapped_column(default=0)
+    guidelines: Mapped[str] = mapped_column(default="")
+    use_guidelines: Mapped[bool] = mapped_column(default=True)
+    teacher_examples: Mapped[int | None]
     looked_revision: Mapped[int] = mapped_column(default=0)
     pinned: Mapped[bool] = mapped_column(default=False)
     threshold: Mapped[float | None]
@@ -165,7 +169,7 @@ class TaskRow(Base):
     ls_id: Mapped[LsId]
     data: Mapped[dict[str, Any]]
     text_key: Mapped[str] = mapped_column(default="", index=True)
-    group_key: Mapped[str] = mapped_column(default="")
+    group_key: Mapped[str] = mapped_column(default="", index=True)
     split: Mapped[str]
     deleted: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
@@ -261,6 +265,29 @@ class TeacherAnswerRow(Base):
     cached_tokens: Mapped[int | None]
     latency_ms: Mapped[float | None]
     stop_reason: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class TeacherExampleRow(Base):
+    """A corrected train task as it is shown in the prompts of an aspect's teacher.
+
+    Text and annotation are those of the moment it was chosen: a correction must not make another teacher at any
+    time, but at the next step. `step` and `wanted` belong to the whole set: how far the annotation was, and how
+    many examples were asked for.
+    """
+
+    __tablename__ = "teacher_examples"
+    __table_args__ = (UniqueConstraint("aspect_id", "position"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    aspect_id: Mapped[int] = _cascade("aspects.id")
+    task_id: Mapped[int] = _cascade("tasks.id")
+    position: Mapped[int]
+    step: Mapped[int]
+    wanted: Mapped[int]
+    text_field: Mapped[str]
+    text: Mapped[str]
+    text_key: Mapped[str]
+    annotation: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
@@ -408,6 +435,22 @@ class FindingRow(Base):
     is_warning: Mapped[bool] = mapped_column(default=False)
     text: Mapped[str]
     details: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class HintRow(Base):
+    """An annotation that may be wrong, and why: for a person to look at. `given` and `suggested` hold labels, and
+    of spans their offsets, never a text."""
+
+    __tablename__ = "hints"
+    __table_args__ = (UniqueConstraint("aspect_id", "task_id", "reason"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    aspect_id: Mapped[int] = _cascade("aspects.id")
+    task_id: Mapped[int] = _cascade("tasks.id")
+    reason: Mapped[str]
+    score: Mapped[float]
+    given: Mapped[list[Any]]
+    suggested: Mapped[list[Any]]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handover.domain import Annotation, Aspect, Kind, Prediction
+from handover.domain import Aspect, Prediction
 from handover.errors import ArtifactError
-from handover.labelstudio.convert import annotation_from_doc
-from handover.student.confidence import pipe_with_certainty
+from handover.student.calibrate import Answer, Calibration, load_calibration
+from handover.student.readings import read_texts
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -23,17 +22,11 @@ MAX_NEW_WORDS = 50_000
 """Words a loaded student may pick up from texts before it forgets them all: some ten megabytes."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a student says about one text. `score` is its confidence in [0, 1], None if unknown."""
-
-    annotation: Annotation
-    score: float | None = None
-
-
 def load_student(path: Path) -> Language:
     """Load a student from its folder. Raises ArtifactError when it is not a pipeline that can be loaded."""
     import spacy  # noqa: PLC0415 - heavy
+
+    from handover.student import relations  # noqa: F401, PLC0415 - makes the component known to spaCy
 
     try:
         return spacy.load(path)
@@ -43,30 +36,16 @@ def load_student(path: Path) -> Language:
         ) from error
 
 
-def predict(nlp: Language, texts: Sequence[str], aspect: Aspect) -> list[Answer]:
-    """One answer per text, in their order.
+def predict(
+    nlp: Language, texts: Sequence[str], aspect: Aspect, *, calibration: Calibration | None = None
+) -> list[Answer]:
+    """One answer per text, in their order, with confidences as `calibration` has them (None: as they are).
 
-    The confidence of a choice is the probability of its label; of entities, the probability of the least
-    certain of all token decisions. Not thread-safe: one pipeline, one thread at a time, and new words of the texts
-    stay in its vocabulary (`StudentCache` sees to both).
-
-    Raises ConversionError for an aspect of an unsupported kind.
+    Not thread-safe: one pipeline, one thread at a time, and new words of the texts stay in its vocabulary
+    (`StudentCache` sees to both).
     """
-    if aspect.kind is Kind.ENTITIES:
-        return _entities(nlp, texts, aspect)
-    answers = []
-    for doc in nlp.pipe(texts):
-        annotation = annotation_from_doc(doc, aspect) or Annotation()
-        score = max((doc.cats[label] for label in annotation.cats), default=None)
-        answers.append(Answer(annotation, score))
-    return answers
-
-
-def _entities(nlp: Language, texts: Sequence[str], aspect: Aspect) -> list[Answer]:
-    return [
-        Answer(annotation_from_doc(doc, aspect) or Annotation(), float(certainty.min(initial=1.0)))
-        for doc, certainty in pipe_with_certainty(nlp, texts)
-    ]
+    calibration = calibration or Calibration()
+    return [calibration.answer(raw, aspect.kind) for raw in read_texts(nlp, texts, aspect)]
 
 
 class _Loaded:
@@ -81,11 +60,12 @@ class _Loaded:
         self._path = path
         self._max_new_words = max_new_words
         self._lock = threading.Lock()
+        self._calibration = load_calibration(path)
         self._load()
 
     def predict(self, texts: Sequence[str], aspect: Aspect) -> list[Answer]:
         with self._lock:
-            answers = predict(self._nlp, texts, aspect)
+            answers = predict(self._nlp, texts, aspect, calibration=self._calibration)
             if len(self._nlp.vocab) > self._known + self._max_new_words:
                 self._load()
         return answers
@@ -115,7 +95,7 @@ class StudentCache:
         Raises ArtifactError when the student's files are missing or damaged.
         """
         answers = self._get(version).predict(texts, aspect)
-        return [Prediction(answer.annotation, version, answer.score) for answer in answers]
+        return [Prediction(a.annotation, version, a.score, a.scores) for a in answers]
 
     def _get(self, version: str) -> _Loaded:
         with self._lock:

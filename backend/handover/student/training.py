@@ -11,8 +11,11 @@ from typing import Any
 
 from handover.domain import Aspect
 from handover.evaluation.scores import Scores, score
+from handover.student.calibrate import fit_calibration, save_calibration
 from handover.student.pipeline import load_student, predict
+from handover.student.readings import read_texts
 from handover.student.recipes import recipe_names
+from handover.student.thresholds import set_thresholds
 from handover.student.training_set import LabelledText, TrainingSet, TrainOptions, prepare
 
 __all__ = ["LabelledText", "TrainOptions", "TrainedStudent", "TrainingSet", "train_student"]
@@ -76,6 +79,7 @@ def train_student(
         "misaligned": misaligned,
         "unusable": prepared.unusable,
         "moved_to_dev": prepared.moved_to_dev,
+        "calibration": calibrate(aspect, usable.dev, best.path),
     }
     return TrainedStudent(
         path=best.path,
@@ -115,6 +119,8 @@ def _train_all(
         told = {"recipe": name, "silver": silver, "candidate": number, "candidates": len(runs)}
         started = time.monotonic()
         best, last, steps = _train_one(told, options=options, workdir=workdir, on_progress=on_progress)
+        for path in (best, last):
+            set_thresholds(aspect, examples.dev, path)
         path, scores = pick_checkpoint(best, last, evaluate=lambda path: dev_scores(aspect, examples.dev, path))
         seconds = round(time.monotonic() - started, 2)
         candidates.append(Candidate(name, silver, scores.value, seconds=seconds, steps=steps, path=path))
@@ -164,6 +170,14 @@ def dev_scores(aspect: Aspect, dev: tuple[LabelledText, ...], path: Path) -> Sco
     """The scores of a saved student on dev, against the annotations as they were made."""
     answers = predict(load_student(path), [e.text for e in dev], aspect)
     return score(aspect.kind, aspect.label_names, [e.annotation for e in dev], [a.annotation for a in answers])
+
+
+def calibrate(aspect: Aspect, dev: tuple[LabelledText, ...], path: Path) -> dict[str, Any]:
+    """Fit the calibration of a saved student on dev and keep it in its folder; returns the report."""
+    raws = read_texts(load_student(path), [e.text for e in dev], aspect)
+    calibration, report = fit_calibration(aspect, raws, [e.annotation for e in dev])
+    save_calibration(calibration, path)
+    return report
 
 
 def _report(examples: TrainingSet, candidates: list[Candidate], best: Scores) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What all commands share: how they speak, how errors become sentences, and their common options."""
+"""What the commands of the command line share: the settings, errors as sentences, the options that recur."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AspectOption = Annotated[
 
 
 def say(text: str) -> None:
-    """Print a line as it is."""
+    """Print a line for people."""
     console.print(text, markup=False)
 
 
