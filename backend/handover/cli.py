@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from handover import __version__
+from handover import __version__, cli_decisions
 from handover.cli_support import AspectOption, ProjectOption, console, sentences
 from handover.cli_support import say as _say
 from handover.cli_teacher import app as teacher_app
@@ -84,6 +84,8 @@ def connect(
     margin: Annotated[
         float | None, typer.Option(min=0.0, max=0.2, help="Non-inferiority margin of this project.")
     ] = None,
+    routing: Annotated[bool | None, typer.Option(help="The student where it is sure, the teacher the rest.")] = None,
+    per_label: Annotated[bool | None, typer.Option(help="Hand over label by label.")] = None,
     teacher_config: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="spacy-llm config of the teacher's model for this project."),
@@ -118,6 +120,8 @@ def connect(
             fields=tuple(field or ()),
             gold_share=gold_share,
             margin=margin,
+            routing=routing,
+            per_label=per_label,
             teacher_config=teacher_config,
             teacher_examples=teacher_examples,
             budget=budget,
@@ -291,3 +295,6 @@ def export(
         finally:
             runtime.close()
         _say(f"Exported student {student} to {path}. Use it: nlp = spacy.load({os.fspath(path)!r})")
+
+
+cli_decisions.add_commands(app)

@@ -42,7 +42,7 @@ def _pick(session: Session, row: AspectRow, version: str) -> StudentRow:
 
 
 def _meta(session: Session, row: AspectRow, student: StudentRow) -> dict[str, Any]:
-    evaluation = last_evaluation(session, row.id)
+    evaluation = last_evaluation(session, row.id, student_id=student.id)
     decisions = decisions_of(session, row.id, limit=1)
     meta: dict[str, Any] = {
         "aspect": row.name,
@@ -55,7 +55,7 @@ def _meta(session: Session, row: AspectRow, student: StudentRow) -> dict[str, An
         "n_silver": student.n_silver if student.used_silver else 0,
         "dev_score": student.dev_score,
     }
-    if evaluation is not None and evaluation.student_id == student.id:
+    if evaluation is not None:
         meta |= {
             "gold": evaluation.n,
             "metric": evaluation.metric,
