@@ -43,3 +43,15 @@ def last_evaluation(session: Session, aspect_id: int) -> EvaluationRow | None:
     """The newest comparison of teacher and student on gold."""
     query = select(EvaluationRow).where(EvaluationRow.aspect_id == aspect_id)
     return session.scalar(query.order_by(EvaluationRow.id.desc()).limit(1))
+
+
+def evaluation_of(session: Session, student_id: int) -> EvaluationRow | None:
+    """The newest comparison of this student with a teacher."""
+    query = select(EvaluationRow).where(EvaluationRow.student_id == student_id)
+    return session.scalar(query.order_by(EvaluationRow.id.desc()).limit(1))
+
+
+def decision_about(session: Session, evaluation_id: int) -> DecisionRow | None:
+    """The newest decision that rests on a comparison."""
+    query = select(DecisionRow).where(DecisionRow.evaluation_id == evaluation_id)
+    return session.scalar(query.order_by(DecisionRow.id.desc()).limit(1))
