@@ -128,11 +128,16 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A teacher's or student's answer for one task. `score` is its confidence in [0, 1], None if unknown."""
+    """A teacher's or student's answer for one task.
+
+    `score` is its confidence in [0, 1] that all of it is right, None if unknown; `scores` holds one for each
+    region (the chosen labels, or the spans and then the relations, in the order of the annotation), or nothing.
+    """
 
     annotation: Annotation
     version: str
     score: float | None = None
+    scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

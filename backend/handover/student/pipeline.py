@@ -9,23 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handover.domain import Annotation, Aspect, Kind, Prediction
+from handover.domain import Aspect, Prediction
 from handover.errors import ArtifactError
-from handover.labelstudio.convert import annotation_from_doc
-from handover.student.confidence import pipe_with_certainty
+from handover.student.calibrate import Answer, Calibration, load_calibration
+from handover.student.readings import RawAnswer, read_texts
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
     from handover.student.artifacts import ArtifactStore
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a student says about one text. `score` is its confidence in [0, 1], None if unknown."""
-
-    annotation: Annotation
-    score: float | None = None
 
 
 def load_student(path: Path) -> Language:
@@ -40,37 +32,31 @@ def load_student(path: Path) -> Language:
         ) from error
 
 
-def predict(nlp: Language, texts: Sequence[str], aspect: Aspect) -> list[Answer]:
-    """One answer per text, in their order.
+def predict(
+    nlp: Language, texts: Sequence[str], aspect: Aspect, *, calibration: Calibration | None = None
+) -> list[Answer]:
+    """One answer per text, in their order, with confidences as `calibration` has them (None: as they are).
 
-    The confidence of a choice is the probability of its label; of entities, the probability of the least
-    certain of all token decisions. Nothing of the texts stays in the pipeline. Not thread-safe: one pipeline,
-    one thread at a time (`StudentCache` sees to it).
+    Nothing of the texts stays in the pipeline. Not thread-safe: one pipeline, one thread at a time
+    (`StudentCache` sees to it).
 
     Raises ConversionError for an aspect of an unsupported kind.
     """
+    calibration = calibration or Calibration()
+    return [calibration.answer(raw, aspect.kind) for raw in predict_raw(nlp, texts, aspect)]
+
+
+def predict_raw(nlp: Language, texts: Sequence[str], aspect: Aspect) -> list[RawAnswer]:
+    """As `predict`, with what the networks themselves say about their confidence."""
     # The memory zone drops words that were new, so that a server's memory does not grow with every text.
     with nlp.memory_zone():
-        if aspect.kind is Kind.ENTITIES:
-            return _entities(nlp, texts, aspect)
-        answers = []
-        for doc in nlp.pipe(texts):
-            annotation = annotation_from_doc(doc, aspect) or Annotation()
-            score = max((doc.cats[label] for label in annotation.cats), default=None)
-            answers.append(Answer(annotation, score))
-        return answers
-
-
-def _entities(nlp: Language, texts: Sequence[str], aspect: Aspect) -> list[Answer]:
-    return [
-        Answer(annotation_from_doc(doc, aspect) or Annotation(), float(certainty.min(initial=1.0)))
-        for doc, certainty in pipe_with_certainty(nlp, texts)
-    ]
+        return read_texts(nlp, texts, aspect)
 
 
 @dataclass
 class _Loaded:
     nlp: Language
+    calibration: Calibration
     lock: threading.Lock
 
 
@@ -94,8 +80,8 @@ class StudentCache:
         """
         loaded = self._get(version)
         with loaded.lock:
-            answers = predict(loaded.nlp, texts, aspect)
-        return [Prediction(answer.annotation, version, answer.score) for answer in answers]
+            answers = predict(loaded.nlp, texts, aspect, calibration=loaded.calibration)
+        return [Prediction(a.annotation, version, a.score, a.scores) for a in answers]
 
     def _get(self, version: str) -> _Loaded:
         with self._lock:
@@ -108,7 +94,8 @@ class StudentCache:
             with self._lock:
                 if version in self._loaded:
                     return self._loaded[version]
-            loaded = _Loaded(load_student(self.store.fetch(version)), threading.Lock())
+            path = self.store.fetch(version)
+            loaded = _Loaded(load_student(path), load_calibration(path), threading.Lock())
             with self._lock:
                 self._loaded[version] = loaded
                 self._loading.pop(version, None)

@@ -11,7 +11,8 @@ from typing import Any
 
 from handover.domain import Aspect
 from handover.evaluation.scores import Scores, score
-from handover.student.pipeline import load_student, predict
+from handover.student.calibrate import fit_calibration, save_calibration
+from handover.student.pipeline import load_student, predict, predict_raw
 from handover.student.recipes import recipe_names
 from handover.student.training_set import LabelledText, TrainingSet, TrainOptions, prepare
 
@@ -76,6 +77,7 @@ def train_student(
         "misaligned": misaligned,
         "unusable": prepared.unusable,
         "moved_to_dev": prepared.moved_to_dev,
+        "calibration": calibrate(aspect, usable.dev, best.path),
     }
     return TrainedStudent(
         path=best.path,
@@ -164,6 +166,14 @@ def dev_scores(aspect: Aspect, dev: tuple[LabelledText, ...], path: Path) -> Sco
     """The scores of a saved student on dev, against the annotations as they were made."""
     answers = predict(load_student(path), [e.text for e in dev], aspect)
     return score(aspect.kind, aspect.label_names, [e.annotation for e in dev], [a.annotation for a in answers])
+
+
+def calibrate(aspect: Aspect, dev: tuple[LabelledText, ...], path: Path) -> dict[str, Any]:
+    """Fit the calibration of a saved student on dev and keep it in its folder; returns the report."""
+    raws = predict_raw(load_student(path), [e.text for e in dev], aspect)
+    calibration, report = fit_calibration(aspect, raws, [e.annotation for e in dev])
+    save_calibration(calibration, path)
+    return report
 
 
 def _report(examples: TrainingSet, candidates: list[Candidate], best: Scores) -> dict[str, Any]:
