@@ -59,7 +59,10 @@ class Label:
 
 @dataclass(frozen=True)
 class Aspect:
-    """One control tag of a labeling config: the unit that is predicted, trained, scored and handed over."""
+    """One control tag of a labeling config: the unit that is predicted, trained, scored and handed over.
+
+    Relations connect the regions of another control tag: `spans_from` is its name, `span_labels` its labels.
+    """
 
     name: str
     to_name: str
@@ -67,11 +70,18 @@ class Aspect:
     labels: tuple[Label, ...]
     text_field: str
     question: str = ""
+    span_labels: tuple[Label, ...] = ()
+    spans_from: str = ""
 
     @property
     def label_names(self) -> tuple[str, ...]:
         """The stored names of the labels, in the order of the labeling config."""
         return tuple(label.name for label in self.labels)
+
+    @property
+    def span_label_names(self) -> tuple[str, ...]:
+        """The stored names of the labels of its spans: its own, or for relations those of their end points."""
+        return tuple(label.name for label in self.span_labels) if self.kind is Kind.RELATIONS else self.label_names
 
 
 @dataclass(frozen=True, order=True)
@@ -96,7 +106,8 @@ class Relation:
 class Annotation:
     """What one annotator, teacher or student says about one text for one aspect.
 
-    `cats` holds the chosen labels (exactly one for kind `choice`); spans are sorted by position.
+    `cats` holds the chosen labels (exactly one for kind `choice`); spans are sorted by position. For kind
+    `relations` the spans are those that relations connect, and maybe others.
     """
 
     cats: tuple[str, ...] = ()

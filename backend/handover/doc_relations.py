@@ -1,0 +1,50 @@
+"""Relations on a spaCy `Doc`: the spans in `doc.spans["sc"]`, the edges between them in `doc._.relations`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc, Span
+
+SPANS_KEY = "sc"
+"""The span group of kinds `spans` and `relations`: spaCy's own default, as `spancat` uses it."""
+
+EXTENSION = "relations"
+
+Edge = tuple[int, int, str]
+"""Head and child as indices into the span group, and the label."""
+
+
+def register_relations() -> None:
+    """Make `doc._.relations` known to spaCy; doing it twice changes nothing."""
+    from spacy.tokens import Doc  # noqa: PLC0415 - heavy
+
+    if not Doc.has_extension(EXTENSION):
+        Doc.set_extension(EXTENSION, default=None)
+
+
+def get_relations(doc: Doc) -> list[Edge] | None:
+    """The edges between the spans of `doc.spans["sc"]`; None if the Doc says nothing about relations."""
+    register_relations()
+    edges = doc._.get(EXTENSION)
+    if edges is None or SPANS_KEY not in doc.spans:
+        return None
+    return [(int(head), int(child), str(label)) for head, child, label in edges]
+
+
+def set_relations(doc: Doc, spans: Sequence[Span], relations: Iterable[Edge]) -> None:
+    """Put spans and the edges between them on a Doc; the edges are indices into `spans` as given.
+
+    The group holds the spans sorted by position, and the edges are renumbered with them. Raises IndexError
+    when an edge names a span that is not there.
+    """
+    register_relations()
+    edges = list(relations)
+    if any(not 0 <= index < len(spans) for head, child, _ in edges for index in (head, child)):
+        raise IndexError(f"A relation names a span that is not one of the {len(spans)} spans.")
+    order = sorted(range(len(spans)), key=lambda i: (spans[i].start_char, spans[i].end_char, spans[i].label_))
+    place = {index: position for position, index in enumerate(order)}
+    doc.spans[SPANS_KEY] = [spans[index] for index in order]
+    doc._.set(EXTENSION, sorted((place[head], place[child], label) for head, child, label in edges))
