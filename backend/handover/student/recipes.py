@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 _DEFAULTS = {
     Kind.CHOICE: ("choice-cnn", "choice-bow"),
+    Kind.CHOICES: ("choices-cnn", "choices-bow"),
     Kind.ENTITIES: ("entities-cnn",),
+    Kind.SPANS: ("spans-ngram", "spans-finder"),
+    Kind.RELATIONS: ("relations-ents", "relations-spans"),
 }
 
 

@@ -11,7 +11,7 @@ from spacy.language import Language
 from handover.domain import Annotation, Aspect, Kind
 from handover.errors import ArtifactError
 from handover.labelstudio.convert import annotation_from_doc
-from handover.student.confidence import pipe_with_certainty
+from handover.student.confidence import pipe_with_trace
 from handover.student.pipeline import StudentCache, load_student, predict
 from tests.unit.student.samples import SECRET, STAGE, TERMS, choice, entities
 
@@ -56,14 +56,14 @@ def test_predict_leaves_no_text_in_the_pipeline(kind: Kind, pipelines: Pipelines
     assert len(nlp.vocab.strings) == before
 
 
-def test_pipe_with_certainty_has_one_probability_per_token(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipe_with_trace_has_one_probability_per_token(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     nlp = loaded[Kind.ENTITIES]
     monkeypatch.setattr(nlp, "batch_size", 3)  # several batches
-    found = list(pipe_with_certainty(nlp, TEXTS[Kind.ENTITIES]))
-    assert [doc.text for doc, _ in found] == TEXTS[Kind.ENTITIES]
-    for doc, certainty in found:
-        assert certainty.shape == (len(doc),)
-        assert ((certainty > 0) & (certainty <= 1)).all()
+    found = list(pipe_with_trace(nlp, TEXTS[Kind.ENTITIES]))
+    assert [trace.doc.text for trace in found] == TEXTS[Kind.ENTITIES]
+    for trace in found:
+        assert trace.tokens.shape == (len(trace.doc),)
+        assert ((trace.tokens > 0) & (trace.tokens <= 1)).all()
     assert nlp.pipe_names == ["ner"], "the recognizer is switched on again"
 
 
