@@ -1,9 +1,15 @@
-"""Relations on a spaCy `Doc`: the spans in `doc.spans["sc"]`, the edges between them in `doc._.relations`."""
+"""Spans that may overlap, and relations between them, on a spaCy `Doc`.
+
+The spans are in `doc.spans["sc"]`, the edges between them in `doc._.relations`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+
+from handover.domain import Annotation
+from handover.domain import Span as ExactSpan
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Span
@@ -48,3 +54,25 @@ def set_relations(doc: Doc, spans: Sequence[Span], relations: Iterable[Edge]) ->
     place = {index: position for position, index in enumerate(order)}
     doc.spans[SPANS_KEY] = [spans[index] for index in order]
     doc._.set(EXTENSION, sorted((place[head], place[child], label) for head, child, label in edges))
+
+
+def mark_spans(doc: Doc, spans: Iterable[ExactSpan]) -> int:
+    """Put exact spans into the span group. Returns how many do not begin and end with a token and are left out."""
+    found = [doc.char_span(span.start, span.end, label=span.label) for span in sorted(spans)]
+    doc.spans[SPANS_KEY] = [span for span in found if span is not None]
+    return sum(span is None for span in found)
+
+
+def mark_relations(doc: Doc, annotation: Annotation) -> int:
+    """Put an annotation's spans and relations on a Doc.
+
+    Returns how many spans do not begin and end with a token; they are left out with their relations.
+    """
+    found = [doc.char_span(span.start, span.end, label=span.label) for span in annotation.spans]
+    aligned = [index for index, span in enumerate(found) if span is not None]
+    place = {index: position for position, index in enumerate(aligned)}
+    edges = [(r.head, r.child, r.label) for r in annotation.relations if r.head in place and r.child in place]
+    set_relations(
+        doc, [found[index] for index in aligned], [(place[head], place[child], label) for head, child, label in edges]
+    )
+    return len(found) - len(aligned)

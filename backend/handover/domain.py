@@ -62,6 +62,7 @@ class Aspect:
     """One control tag of a labeling config: the unit that is predicted, trained, scored and handed over.
 
     Relations connect the regions of another control tag: `spans_from` is its name, `span_labels` its labels.
+    `required` says that Label Studio takes no annotation without an answer to a question of kind `choices`.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Aspect:
     question: str = ""
     span_labels: tuple[Label, ...] = ()
     spans_from: str = ""
+    required: bool = False
 
     @property
     def label_names(self) -> tuple[str, ...]:

@@ -166,9 +166,7 @@ def compose(project: ProjectRow, served: Sequence[Served], task: TaskRow, answer
     given = [(s, part) for s, part in parts if part is not None]
     if not given:
         return None
-    result: list[dict[str, Any]] = []
-    for s, part in given:
-        result += _regions(s, part, task)
+    result = _each_once([region for s, part in given for region in _regions(s, part, task)])
     scores = [part.score for _, part in given if part.score is not None]
     return NewPrediction(task.ls_id, result, min(scores, default=None), version_of(served))
 
@@ -179,6 +177,15 @@ def _regions(served: Served, part: Shown, task: TaskRow) -> list[dict[str, Any]]
     except ConversionError as error:  # one stale prediction must not fail the whole batch
         logger.warning("Aspect %s, task %d: %s", served.row.name, task.ls_id, error)
         return []
+
+
+def _each_once(regions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The regions without repeated ids, which Label Studio's editor does not load: relations bring the regions
+    along that they connect, and the aspect these belong to may have predicted the same."""
+    found: dict[Any, dict[str, Any]] = {}
+    for number, region in enumerate(regions):
+        found.setdefault(region.get("id", number), region)  # a relation has no id
+    return list(found.values())
 
 
 def _by_student(runtime: Runtime, served: Served, tasks: Sequence[TaskRow]) -> dict[int, Shown]:

@@ -73,6 +73,7 @@ def aspect_of(row: AspectRow) -> Aspect:
         question=value.get("question", ""),
         span_labels=tuple(Label(name, hint) for name, hint in value.get("span_labels", ())),
         spans_from=value.get("spans_from", ""),
+        required=value.get("required", False),
     )
 
 
@@ -85,6 +86,9 @@ def definition_of(aspect: Aspect) -> dict[str, object]:
         "text_field": aspect.text_field,
         "question": aspect.question,
     }
+    # Only where they mean something, so that the rows of other kinds stay equal.
+    if aspect.required:
+        definition["required"] = True
     if aspect.kind is Kind.RELATIONS:
         definition |= {"span_labels": _pairs(aspect.span_labels), "spans_from": aspect.spans_from}
     return definition

@@ -319,18 +319,6 @@ def test_convert_refuses_to_write_what_does_not_belong(annotation: Annotation, a
     assert "Secret" not in str(caught.value)
 
 
-def test_convert_refuses_kinds_without_a_conversion(nlp: Language) -> None:
-    aspect = Aspect("tags", "text", Kind.CHOICES, (Label("A"),), "text")
-    for convert in (
-        lambda: read_result([], aspect, TEXT),
-        lambda: write_result(Annotation(), aspect, TEXT),
-        lambda: annotation_from_doc(nlp(TEXT), aspect),
-        lambda: doc_from_annotation(nlp, TEXT, Annotation(), aspect),
-    ):
-        with pytest.raises(ConversionError, match="kind choices, supported are choice, entities"):
-            convert()
-
-
 # Task data
 
 
