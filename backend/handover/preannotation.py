@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from handover.domain import Annotation, AnswerStatus
+from handover.domain import Annotation, AnswerStatus, Span
 from handover.errors import TeacherError
 from handover.intake import problem_of, text_of
 from handover.runtime import Runtime
@@ -25,10 +25,17 @@ RETRY_AFTER = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Shown:
-    """A prediction for one aspect of one task, as it may be shown."""
+    """A prediction for one aspect of one task, as it may be shown. `scores` are those of its labels or spans in
+    the order of the annotation, if they are known."""
 
     annotation: Annotation
     score: float | None
+    scores: tuple[float, ...] = ()
+
+    @property
+    def by_region(self) -> dict[str | Span, float]:
+        """The score of each chosen label, or of each span."""
+        return dict(zip((*self.annotation.cats, *self.annotation.spans), self.scores, strict=False))
 
 
 def teacher_id_of(runtime: Runtime, project: ProjectRow, aspect_row: AspectRow) -> str:

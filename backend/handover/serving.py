@@ -173,7 +173,8 @@ def compose(project: ProjectRow, served: Sequence[Served], task: TaskRow, answer
 
 def _regions(served: Served, part: Shown, task: TaskRow) -> list[dict[str, Any]]:
     try:
-        return write_result(part.annotation, served.aspect, text_of(task.data, served.aspect), score=part.score)
+        text = text_of(task.data, served.aspect)
+        return write_result(part.annotation, served.aspect, text, score=part.score, scores=part.by_region)
     except ConversionError as error:  # one stale prediction must not fail the whole batch
         logger.warning("Aspect %s, task %d: %s", served.row.name, task.ls_id, error)
         return []
@@ -197,7 +198,8 @@ def _by_student(runtime: Runtime, served: Served, tasks: Sequence[TaskRow]) -> d
     except ArtifactError:
         logger.exception("Student %s of aspect %s cannot be loaded", served.student, served.row.name)
         return {}
-    return {task.id: Shown(p.annotation or Annotation(), p.score) for task, p in zip(tasks, predictions, strict=True)}
+    pairs = zip(tasks, predictions, strict=True)
+    return {task.id: Shown(p.annotation or Annotation(), p.score, p.scores) for task, p in pairs}
 
 
 def _by_teacher(

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from handover.domain import Split
+from handover.domain import Annotation, Span, Split
 from handover.labelstudio.protocol import TaskIn
+from handover.preannotation import Shown
 from handover.runtime import Runtime
 from handover.serving import compose, go_live, live, predict, register, version_of, wanted
 from handover.settings import Settings
@@ -134,10 +135,22 @@ def test_serving_leaves_out_a_stored_answer_that_does_not_fit_any_more(runtime: 
     with runtime.database.read() as session:
         served = live(session, project)
         row = tasks_by_ls_id(session, project.id, [next(iter(given))]).popitem()[1]
-    from handover.domain import Annotation
-    from handover.preannotation import Shown
-
     stale = {(row.id, served[0].row.id): Shown(Annotation(cats=("Gone",)), None)}
     prediction = compose(project, served, row, stale)
     assert prediction is None or prediction.result == []
     assert "Gone" in caplog.text
+
+
+def test_serving_gives_each_region_its_own_score(runtime: Runtime) -> None:
+    project = register(runtime, 7, ENTITY_CONFIG)
+    shown(runtime, project, tasks(40))
+    with runtime.database.read() as session:
+        served = live(session, project)
+        rows = tasks_by_ls_id(session, project.id, range(1, 41)).values()
+        row = next(row for row in rows if row.split != Split.GOLD.value)
+    spans = (Span(0, 2, "PLACE"), Span(3, 5, "PRICE"))
+    given = {(row.id, served[0].row.id): Shown(Annotation(spans=spans), 0.25, (0.75, 0.5))}
+    prediction = compose(project, served, row, given)
+    assert prediction is not None
+    assert prediction.score == 0.25
+    assert [region["score"] for region in prediction.result] == [0.75, 0.5]

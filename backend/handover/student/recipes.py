@@ -21,11 +21,7 @@ _DEFAULTS = {
 
 
 def recipe_names(kind: Kind, chosen: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The recipes to try for a kind, best guess first. Raises ConfigError for a kind without any, or a recipe
-    of another kind."""
-    if kind not in _DEFAULTS:
-        supported = ", ".join(k.value for k in _DEFAULTS)
-        raise ConfigError(f"There is no recipe for aspects of kind {kind.value!r} (supported: {supported}).")
+    """The recipes to try for a kind, best guess first. Raises ConfigError for a recipe of another kind."""
     known = [name for name in available_recipes() if name.startswith(f"{kind.value}-")]
     for name in chosen:
         if name not in known:

@@ -52,7 +52,8 @@ def write_docs(nlp: Language, aspect: Aspect, examples: Sequence[LabelledText], 
     readings = [doc_from_annotation(nlp, e.text, e.annotation, aspect) for e in examples]
     if aspect.kind is Kind.RELATIONS:  # for recipes that find the spans as entities
         for reading in readings:
-            reading.doc.ents = filter_spans(reading.doc.spans.get(SPANS_KEY, []))
+            ends = filter_spans(reading.doc.spans.get(SPANS_KEY, []))
+            reading.doc.ents = [span for span in ends if not (span[0].is_space or span[-1].is_space)]
     DocBin(docs=[reading.doc for reading in readings], store_user_data=True).to_disk(path)
     return sum(reading.misaligned for reading in readings)
 

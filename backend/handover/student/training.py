@@ -14,6 +14,7 @@ from handover.evaluation.scores import Scores, score
 from handover.student.calibrate import fit_calibration, save_calibration
 from handover.student.pipeline import load_student, predict, predict_raw
 from handover.student.recipes import recipe_names
+from handover.student.thresholds import set_thresholds
 from handover.student.training_set import LabelledText, TrainingSet, TrainOptions, prepare
 
 __all__ = ["LabelledText", "TrainOptions", "TrainedStudent", "TrainingSet", "train_student"]
@@ -117,6 +118,8 @@ def _train_all(
         told = {"recipe": name, "silver": silver, "candidate": number, "candidates": len(runs)}
         started = time.monotonic()
         best, last, steps = _train_one(told, options=options, workdir=workdir, on_progress=on_progress)
+        for path in (best, last):
+            set_thresholds(aspect, examples.dev, path)
         path, scores = pick_checkpoint(best, last, evaluate=lambda path: dev_scores(aspect, examples.dev, path))
         seconds = round(time.monotonic() - started, 2)
         candidates.append(Candidate(name, silver, scores.value, seconds=seconds, steps=steps, path=path))

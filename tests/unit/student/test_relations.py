@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import ast
 import sys
 from pathlib import Path
 
@@ -209,10 +209,9 @@ def test_relations_of_says_none_where_nobody_said_anything() -> None:
     assert relations_of(trade(nlp, 1)) == {((0, 4, "WHO"), (15, 19, "WHO"), "BUYS_FROM")}
 
 
-def test_relations_module_needs_nothing_of_handover(tmp_path: Path) -> None:
-    copy = tmp_path / "copied.py"
-    copy.write_text(Path(relations.__file__).read_text(encoding="utf-8"), encoding="utf-8")
-    check = "import sys, copied, spacy; assert not [m for m in sys.modules if m.startswith('handover')]; "
-    check += "assert spacy.language.Language.has_factory('relation_extractor')"
-    run = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert run.returncode == 0, run.stderr
+def test_relations_module_can_be_taken_along_by_a_pipeline() -> None:
+    tree = ast.parse(Path(relations.__file__).read_text(encoding="utf-8"))
+    plain = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    others = [str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    roots = {name.split(".")[0] for name in (*plain, *others)} - set(sys.stdlib_module_names)
+    assert roots == {"numpy", "spacy", "thinc"}
