@@ -87,7 +87,7 @@ def update_config(session: Session, runtime: Runtime, project: ProjectRow, label
 
     Returns True when an aspect changed. Call it inside a write transaction.
     """
-    changed = apply_config(session, project, label_config)
+    changed = apply_config(session, project, label_config, max_text_chars=runtime.settings.max_text_chars)
     if not project.live_version or any(not s.version for s in live(session, project)):
         go_live(project, wanted(session, runtime, project))
     return changed

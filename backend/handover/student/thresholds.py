@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from handover.domain import Annotation, Aspect, Kind, Span
 from handover.student.confidence import Scored, pipe_with_trace
-from handover.student.pipeline import load_student, predict_raw
+from handover.student.pipeline import load_student
+from handover.student.readings import read_texts
 from handover.student.training_set import LabelledText
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def set_thresholds(aspect: Aspect, dev: Sequence[LabelledText], path: Path) -> d
     if tune is None or not dev:
         return {}
     nlp = load_student(path)
+    # The student is saved again, and no word of dev with it: hence the memory zones.
     found = tune(nlp, aspect, dev)
     if found:
         nlp.to_disk(path)
@@ -73,7 +75,8 @@ def _f(chosen: Any, truth: Any, *, missed: int = 0) -> float:
 
 
 def _tune_choices(nlp: Language, aspect: Aspect, dev: Sequence[LabelledText]) -> dict[str, float]:
-    raws = predict_raw(nlp, [e.text for e in dev], aspect)
+    with nlp.memory_zone():
+        raws = read_texts(nlp, [e.text for e in dev], aspect)
     probabilities = np.array([raw.labels for raw in raws])
     truth = np.array([[label in e.annotation.cats for label in aspect.label_names] for e in dev])
     thresholds = dict(zip(aspect.label_names, label_thresholds(probabilities, truth).tolist(), strict=True))

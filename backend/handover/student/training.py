@@ -12,7 +12,8 @@ from typing import Any
 from handover.domain import Aspect
 from handover.evaluation.scores import Scores, score
 from handover.student.calibrate import fit_calibration, save_calibration
-from handover.student.pipeline import load_student, predict, predict_raw
+from handover.student.pipeline import load_student, predict
+from handover.student.readings import read_texts
 from handover.student.recipes import recipe_names
 from handover.student.thresholds import set_thresholds
 from handover.student.training_set import LabelledText, TrainingSet, TrainOptions, prepare
@@ -173,7 +174,7 @@ def dev_scores(aspect: Aspect, dev: tuple[LabelledText, ...], path: Path) -> Sco
 
 def calibrate(aspect: Aspect, dev: tuple[LabelledText, ...], path: Path) -> dict[str, Any]:
     """Fit the calibration of a saved student on dev and keep it in its folder; returns the report."""
-    raws = predict_raw(load_student(path), [e.text for e in dev], aspect)
+    raws = read_texts(load_student(path), [e.text for e in dev], aspect)
     calibration, report = fit_calibration(aspect, raws, [e.annotation for e in dev])
     save_calibration(calibration, path)
     return report

@@ -121,8 +121,11 @@ def test_set_thresholds_stay_with_the_pipeline(
     name = nlp.pipe_names[-1]
     nlp.get_pipe(name).cfg["threshold"] = 0.99999
     nlp.to_disk(tmp_path / "student")
-    found = set_thresholds(aspect, make(8, start=100), tmp_path / "student")
+    found = set_thresholds(aspect, make(8, start=4705), tmp_path / "student")
     assert found == {name: 0.5}
+    words = (tmp_path / "student" / "vocab" / "strings.json").read_text(encoding="utf-8")
+    assert SECRET in words, "a word of train"
+    assert "4711" not in words, "a word of dev"
     assert load_student(tmp_path / "student").get_pipe(name).cfg["threshold"] == 0.5
 
 
