@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 
 from handover import __version__
-from handover.cli_teacher import teacher_app
-from handover.errors import HandoverError
-from handover.settings import Settings
+from handover.cli_support import AspectOption, ProjectOption, console, sentences
+from handover.cli_support import say as _say
+from handover.cli_teacher import app as teacher_app
 
 app = typer.Typer(
     help="Human-in-the-loop distillation for Label Studio.",
@@ -27,36 +22,6 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(teacher_app, name="teacher")
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
-
-ProjectOption = Annotated[int, typer.Option("--project", "-p", help="Label Studio's id of the project.")]
-AspectOption = Annotated[
-    str, typer.Option("--aspect", "-a", help="Name of the control tag; not needed when there is only one.")
-]
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False)
-
-
-@contextmanager
-def sentences() -> Iterator[Settings]:
-    """Read the settings, and show our own errors as a sentence with exit code 1."""
-    try:
-        settings = Settings()
-        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        for name in ("httpx", "httpcore", "alembic", "spacy"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        yield settings
-    except ValidationError as error:
-        for problem in error.errors(include_input=False):
-            name = "HANDOVER_" + "_".join(str(part) for part in problem["loc"]).upper()
-            errors.print(f"{name}: {problem['msg']}", markup=False, style="red")
-        raise typer.Exit(1) from None
-    except HandoverError as error:
-        errors.print(str(error), markup=False, style="red")
-        raise typer.Exit(1) from None
 
 
 @app.callback(invoke_without_command=True)
@@ -109,7 +74,8 @@ def connect(
     ] = None,
     title: Annotated[str, typer.Option(help="Title of a new project.")] = "",
     guidelines: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Guidelines for annotators and teacher.")
+        list[str] | None,
+        typer.Option(help="FILE: guidelines for annotators and teacher; ASPECT=FILE: more for one aspect. Repeatable."),
     ] = None,
     field: Annotated[list[str] | None, typer.Option(help="Import this field of the data too.")] = None,
     gold_share: Annotated[
@@ -117,6 +83,13 @@ def connect(
     ] = None,
     margin: Annotated[
         float | None, typer.Option(min=0.0, max=0.2, help="Non-inferiority margin of this project.")
+    ] = None,
+    teacher_config: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="spacy-llm config of the teacher's model for this project."),
+    ] = None,
+    teacher_examples: Annotated[
+        int | None, typer.Option(min=0, max=32, help="Corrected tasks shown in the prompt of this project.")
     ] = None,
     budget: Annotated[
         float | None, typer.Option(min=0.0, help="Most that this project's teacher may cost in all; 0: no limit.")
@@ -130,18 +103,23 @@ def connect(
     """Connect a Label Studio project, new or existing. The backend has to be running."""
     from handover.commands.connect import ConnectRequest
     from handover.commands.connect import connect as run
+    from handover.commands.guidelines import split_guidelines
     from handover.runtime import Runtime
 
     with sentences() as settings:
+        shared, own = split_guidelines(guidelines or ())
         request = ConnectRequest(
             project=project,
             config=config,
             title=title,
             data=data,
-            guidelines=guidelines,
+            guidelines=shared,
+            aspect_guidelines=own,
             fields=tuple(field or ()),
             gold_share=gold_share,
             margin=margin,
+            teacher_config=teacher_config,
+            teacher_examples=teacher_examples,
             budget=budget,
             budget_day=budget_day,
             uncertainty_sampling=uncertainty_sampling,

@@ -91,6 +91,13 @@ class Settings(BaseSettings):
     teacher_recorded: Path | None = Field(
         None, description="JSONL file, or folder of them, with recorded answers (for teacher=recorded)."
     )
+    teacher_config: Path | None = Field(
+        None,
+        description="spacy-llm config with another model (OpenAI, a local server, …). Empty: HANDOVER_TEACHER_MODEL.",
+    )
+    teacher_examples: int = Field(
+        0, ge=0, le=32, description="How many corrected train tasks the prompt shows as examples. 0: none."
+    )
     teacher_max_tokens: int = Field(
         2048, ge=64, le=64000, description="Most tokens one answer of the teacher may have."
     )

@@ -21,6 +21,7 @@ from typing import Any
 
 import httpx
 from pydantic import SecretStr
+from sqlalchemy import func, select
 
 from handover.domain import Aspect
 from handover.intake import apply_tasks, options_for
@@ -29,6 +30,7 @@ from handover.labelstudio.protocol import TaskIn
 from handover.preload import preload
 from handover.runtime import Runtime
 from handover.settings import Settings, TeacherChoice
+from handover.store.models import PredictionRow
 from handover.store.projects import project_by_ls_id
 from handover.store.tasks import open_tasks
 from handover.teacher import MemoryCache, TeacherSpec, build_teacher
@@ -145,7 +147,7 @@ def _waiting(stub: AnthropicStub, gold: dict[str, str], config: str, scale: floa
             tasks = _import(backend, list(gold))
             http.post("/webhook", json={"action": "TASKS_CREATED", "project": {"id": PROJECT}}).raise_for_status()
             cold = _open(http, tasks[-1], config)
-            time.sleep(2 * LATENCY / scale + 8)  # the worker starts, and answers the first tasks
+            _wait_until_ahead(backend)
             waits = []
             for task in tasks[:OPENED]:
                 started = time.perf_counter()
@@ -171,6 +173,19 @@ def _import(backend: Backend, texts: list[str]) -> list[dict[str, Any]]:
         rows = open_tasks(session, project.id)
     runtime.database.close()
     return [{"id": row.ls_id, "data": row.data} for row in rows]
+
+
+def _wait_until_ahead(backend: Backend) -> None:
+    """Until the worker has started and answered the first tasks: it has time to, before the first annotator comes."""
+    runtime = Runtime(Settings(data_dir=Path(backend.env["HANDOVER_DATA_DIR"])))
+    deadline, found = time.monotonic() + 120, 0
+    while found < LOOKAHEAD:
+        backend.check()
+        assert time.monotonic() < deadline, f"prefetch answered {found} tasks within two minutes"
+        time.sleep(0.2)
+        with runtime.database.read() as session:
+            found = session.scalar(select(func.count()).select_from(PredictionRow)) or 0
+    runtime.database.close()
 
 
 def _open(http: httpx.Client, task: dict[str, Any], config: str) -> float:

@@ -16,6 +16,7 @@ from handover.domain import Annotation, Aspect, Outcome, Server
 from handover.errors import TrainingError
 from handover.evaluation.scores import score
 from handover.examples import Examples, LabelledTask, load_examples
+from handover.fewshot import renew
 from handover.intake import text_of
 from handover.jobs.look import Look, take_look
 from handover.jobs.queue import JobKind
@@ -57,6 +58,16 @@ class Snapshot:
 
 def run(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:
     """Train on what people finished, compare with the teacher on gold, and promote what won."""
+    report = _train_and_compare(runtime, aspect_id, progress)
+    # Last, so that this training still had the silver of the teacher that has answered until now.
+    if renew(runtime.database, runtime.settings, aspect_id):
+        report["examples"] = "renewed"
+        with runtime.database.read() as session:
+            runtime.queue.enqueue(JobKind.REFRESH, get_aspect(session, aspect_id).project_id)
+    return report
+
+
+def _train_and_compare(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:
     snapshot = _snapshot(runtime, aspect_id)
     with runtime.database.write() as session:
         get_aspect(session, aspect_id).attempted_revision = snapshot.revision

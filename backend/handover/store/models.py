@@ -97,7 +97,8 @@ class AspectRow(Base):
     """An aspect of a project: its definition, who serves it, and how far its training got.
 
     `server`, `teacher_id` and `champion_id` say who should answer; `live_version` and `live_student_id` say
-    whose answers Label Studio shows until the switch is complete.
+    whose answers Label Studio shows until the switch is complete. `guidelines`, `use_guidelines` (the project's)
+    and `teacher_examples` (how many; None: as the project says) are what its teacher is built with.
     """
 
     __tablename__ = "aspects"
@@ -119,6 +120,9 @@ class AspectRow(Base):
     )
     trained_revision: Mapped[int] = mapped_column(default=0)
     attempted_revision: Mapped[int] = mapped_column(default=0)
+    guidelines: Mapped[str] = mapped_column(default="")
+    use_guidelines: Mapped[bool] = mapped_column(default=True)
+    teacher_examples: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
@@ -156,7 +160,7 @@ class TaskRow(Base):
     ls_id: Mapped[LsId]
     data: Mapped[dict[str, Any]]
     text_key: Mapped[str] = mapped_column(default="", index=True)
-    group_key: Mapped[str] = mapped_column(default="")
+    group_key: Mapped[str] = mapped_column(default="", index=True)
     split: Mapped[str]
     deleted: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
@@ -249,6 +253,29 @@ class TeacherAnswerRow(Base):
     cached_tokens: Mapped[int | None]
     latency_ms: Mapped[float | None]
     stop_reason: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class TeacherExampleRow(Base):
+    """A corrected train task as it is shown in the prompts of an aspect's teacher.
+
+    Text and annotation are those of the moment it was chosen: a correction must not make another teacher at any
+    time, but at the next step. `step` and `wanted` belong to the whole set: how far the annotation was, and how
+    many examples were asked for.
+    """
+
+    __tablename__ = "teacher_examples"
+    __table_args__ = (UniqueConstraint("aspect_id", "position"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    aspect_id: Mapped[int] = _cascade("aspects.id")
+    task_id: Mapped[int] = _cascade("tasks.id")
+    position: Mapped[int]
+    step: Mapped[int]
+    wanted: Mapped[int]
+    text_field: Mapped[str]
+    text: Mapped[str]
+    text_key: Mapped[str]
+    annotation: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 

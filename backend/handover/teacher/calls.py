@@ -17,6 +17,10 @@ SCHEMA_TOKENS = 500
 """Allowance for what the API adds to a prompt with a schema."""
 
 
+OUTPUT_TOKENS = 4096
+"""Allowance for the answer of a model whose config does not limit it."""
+
+
 class Purpose(str, Enum):
     """Why a teacher is asked."""
 

@@ -22,7 +22,7 @@ from handover.domain import AnswerStatus
 from handover.errors import ConfigError, TeacherError
 from handover.teacher import claude_batch, loop
 from handover.teacher.claude_client import Trip, current_trip, make_client
-from handover.teacher.claude_errors import describe, refuses_schema
+from handover.teacher.claude_errors import describe, hidden_in, refuses_schema
 from handover.teacher.completion import Completion
 from handover.teacher.fanout import failed_with
 from handover.teacher.given import given
@@ -219,7 +219,7 @@ class Claude:
         return AnswerStatus.OK, ""
 
     def _hidden(self, prompt: str) -> tuple[str, ...]:
-        return self._api_key.get_secret_value(), str(getattr(prompt, "text", prompt))
+        return self._api_key.get_secret_value(), *hidden_in(prompt)
 
 
 def make_claude(

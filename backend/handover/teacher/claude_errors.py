@@ -32,7 +32,7 @@ def describe(error: anthropic.AnthropicError, *, retries: int, timeout: float, h
         return f"The API gave no answer within {timeout:g} s, {attempts}."
     if isinstance(error, anthropic.APIStatusError):
         kind = f" {error.type}" if error.type else ""
-        message = _harmless(str(error.api_message or ""), hidden)
+        message = harmless(str(error.api_message or ""), hidden)
         advice = ADVICE.get(error.status_code, "")
         return " ".join(filter(None, [f"The API answered HTTP {error.status_code}{kind}.", message, advice]))
     if isinstance(error, anthropic.APIConnectionError):
@@ -69,7 +69,12 @@ def _number(value: str | None) -> float | None:
         return None
 
 
-def _harmless(message: str, hidden: Sequence[str]) -> str:
+def hidden_in(prompt: str) -> tuple[str, ...]:
+    """What of a prompt must not be quoted: its text, however short, and any part, for examples are texts too."""
+    return str(getattr(prompt, "text", prompt)), str(prompt)
+
+
+def harmless(message: str, hidden: Sequence[str]) -> str:
     """The API's own message, cut short; empty if it contains a secret or quotes the text."""
     short = " ".join(message.split())[:MAX_MESSAGE]
     if any(_quotes(message, secret) or _quotes(short, secret) for secret in hidden):

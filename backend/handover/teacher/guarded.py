@@ -12,6 +12,7 @@ from typing import Any, Iterable  # noqa: UP035 - spacy-llm reads these hints an
 from handover.domain import AnswerStatus
 from handover.teacher.completion import Completion, as_completion
 from handover.teacher.fanout import ask_all
+from handover.teacher.foreign import Foreign
 
 Model = Callable[[Iterable[Iterable[Any]]], Iterable[Iterable[Any]]]
 
@@ -44,4 +45,5 @@ def make_guarded(model: Model, concurrency: int = 1) -> Model:
     """
     from spacy_llm.models.rest.base import REST  # noqa: PLC0415
 
-    return Guarded(model, concurrency=concurrency if isinstance(model, REST) else 1)
+    takes_many = isinstance(model, REST) or (isinstance(model, Foreign) and model.takes_many)
+    return Guarded(model, concurrency=concurrency if takes_many else 1)

@@ -190,7 +190,7 @@ def _connect(graph: Graph, grounding: Grounding) -> tuple[list[Relation], tuple[
     place = {span: index for index, span in enumerate(grounding.spans)}
     times = Counter(graph.numbers)
     named = dict(zip(graph.numbers, grounding.by_mention, strict=True))
-    spans = {number: span for number, span in named.items() if span is not None and times[number] == 1}
+    spans = {number: span for number, span in named.items() if span is not None}
     relations: list[Relation] = []
     problems: list[str] = []
     for number, edge in enumerate(graph.edges, start=1):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from handover.domain import Annotation, AnswerStatus
 from handover.teacher.cache import AnswerCache, CachedAnswer, MemoryCache, cache_key
-from handover.teacher.calls import Call, CallStatus, Ledger, NoLedger, Outcome, Purpose, most_tokens
+from handover.teacher.calls import OUTPUT_TOKENS, Call, CallStatus, Ledger, NoLedger, Outcome, Purpose, most_tokens
 from handover.teacher.completion import Completion
 from handover.teacher.doc_answer import DocAnswer, read_answer
 from handover.teacher.votes import SAMPLE_KEY, vote
@@ -129,6 +129,10 @@ class Teacher:
         model = self._nlp.get_pipe("llm")._model  # spacy-llm has no other way to it
         return model if isinstance(model, BatchModel) else None
 
+    def prompt(self, text: str) -> str:
+        """The whole prompt for a text, as the model gets it; a `Prompt`, which knows its parts."""
+        return next(iter(self._task.generate_prompts([self._nlp.make_doc(text)])))
+
     def annotate(
         self, texts: Sequence[str], cache: AnswerCache, *, purpose: str = Purpose.OTHER.value
     ) -> list[TeacherAnswer]:
@@ -184,7 +188,7 @@ class Teacher:
             purpose=purpose,
             prompt_chars=len(prompt),
             max_input_tokens=most_tokens(prompt),
-            max_output_tokens=self._max_tokens or 0,
+            max_output_tokens=self._max_tokens or OUTPUT_TOKENS,
             is_free=self._is_free,
         )
 
