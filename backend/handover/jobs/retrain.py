@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,11 +18,15 @@ from handover.jobs.look import Look, take_look
 from handover.jobs.queue import JobKind
 from handover.preannotation import teacher_id_of
 from handover.runtime import Runtime
+from handover.settings import Settings
 from handover.store.annotations import last_revision
-from handover.store.answers import silver_of
-from handover.store.models import AspectRow, DecisionRow, ProjectRow, StudentRow
+from handover.store.answers import answers_on_finished, silver_of
+from handover.store.models import AspectRow, DecisionRow, PredictionRow, ProjectRow, StudentRow, TaskRow
 from handover.store.projects import aspect_of, get_aspect, get_project
 from handover.store.students import student_by_version
+from handover.student.candidates import Budget
+from handover.student.recipes import chosen_recipes
+from handover.student.resources import find_resources
 from handover.student.training import LabelledText, TrainedStudent, TrainingSet, TrainOptions, train_student
 from handover.student.version import student_version
 from handover.versions import teacher_version
@@ -41,12 +45,14 @@ class Snapshot:
     aspect: Aspect
     examples: Examples
     silver: tuple[LabelledText, ...]
+    answers: tuple[LabelledText, ...]
     revision: int
 
     @property
     def training_set(self) -> TrainingSet:
         """The examples as the trainer takes them."""
-        return TrainingSet(train=_texts(self.examples.train), dev=_texts(self.examples.dev), silver=self.silver)
+        train, dev = _texts(self.examples.train), _texts(self.examples.dev)
+        return TrainingSet(train, dev, silver=self.silver, answers=self.answers)
 
 
 def run(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:
@@ -79,12 +85,18 @@ def _snapshot(runtime: Runtime, aspect_id: int) -> Snapshot:
         examples = load_examples(session, row, max_text_chars=runtime.settings.max_text_chars)
         aspect = aspect_of(row)
         version = teacher_version(row.name, teacher_id_of(runtime, project, row))
-        silver = tuple(
-            LabelledText(text_of(task.data, aspect), Annotation.from_json(prediction.annotation))
-            for task, prediction in silver_of(session, row, version)
-            if prediction.annotation is not None
-        )
-    return Snapshot(project=project, row=row, aspect=aspect, examples=examples, silver=silver, revision=revision)
+        silver = _said(silver_of(session, row, version), aspect)
+        answers = _said(answers_on_finished(session, row, version), aspect)
+    return Snapshot(project, row, aspect, examples=examples, silver=silver, answers=answers, revision=revision)
+
+
+def _said(rows: Sequence[tuple[TaskRow, PredictionRow]], aspect: Aspect) -> tuple[LabelledText, ...]:
+    """The teacher's answers as examples."""
+    return tuple(
+        LabelledText(text_of(task.data, aspect), Annotation.from_json(prediction.annotation))
+        for task, prediction in rows
+        if prediction.annotation is not None
+    )
 
 
 def _check_enough(runtime: Runtime, snapshot: Snapshot) -> None:
@@ -98,8 +110,7 @@ def _check_enough(runtime: Runtime, snapshot: Snapshot) -> None:
 
 def _train_once(runtime: Runtime, snapshot: Snapshot, progress: Progress) -> StudentRow:
     """The student of this content: the one that is stored already, or a freshly trained one."""
-    settings = runtime.settings
-    options = TrainOptions(seed=settings.seed, max_steps=settings.train_max_steps, language=settings.language)
+    options = _options(runtime.settings, snapshot.aspect)
     version = student_version(snapshot.aspect, snapshot.training_set, options)
     with runtime.database.read() as session:
         known = student_by_version(session, snapshot.row.id, version)
@@ -108,6 +119,23 @@ def _train_once(runtime: Runtime, snapshot: Snapshot, progress: Progress) -> Stu
     with runtime.database.write() as session:
         get_aspect(session, snapshot.row.id).trained_revision = snapshot.revision
     return known
+
+
+def _options(settings: Settings, aspect: Aspect) -> TrainOptions:
+    resources = find_resources(
+        encoder=settings.encoder,
+        vectors=settings.vectors,
+        transformer=settings.transformer,
+        cache_dir=settings.data_dir / "cache",
+    )
+    return TrainOptions(
+        seed=settings.seed,
+        max_steps=settings.train_max_steps,
+        language=settings.language,
+        recipes=chosen_recipes(aspect.kind, settings.recipes),
+        resources=resources,
+        budget=Budget(settings.max_model_mb, settings.min_words_per_second),
+    )
 
 
 def _train(runtime: Runtime, snapshot: Snapshot, options: TrainOptions, version: str, progress: Progress) -> StudentRow:

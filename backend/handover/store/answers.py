@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from handover.domain import AnswerStatus
@@ -46,6 +46,17 @@ def put_answers(session: Session, rows: Sequence[dict[str, object]]) -> None:
 
 def silver_of(session: Session, aspect: AspectRow, version: str) -> Sequence[tuple[TaskRow, PredictionRow]]:
     """The teacher's usable answers on train tasks that no person has finished yet."""
+    return _answers_on_train(session, aspect, version, ~is_finished())
+
+
+def answers_on_finished(session: Session, aspect: AspectRow, version: str) -> Sequence[tuple[TaskRow, PredictionRow]]:
+    """The teacher's usable answers on train tasks that people have finished."""
+    return _answers_on_train(session, aspect, version, is_finished())
+
+
+def _answers_on_train(
+    session: Session, aspect: AspectRow, version: str, finished: ColumnElement[bool]
+) -> Sequence[tuple[TaskRow, PredictionRow]]:
     query = (
         select(TaskRow, PredictionRow)
         .join(PredictionRow, PredictionRow.task_id == TaskRow.id)
@@ -56,7 +67,7 @@ def silver_of(session: Session, aspect: AspectRow, version: str) -> Sequence[tup
             PredictionRow.aspect_id == aspect.id,
             PredictionRow.version == version,
             PredictionRow.status == AnswerStatus.OK.value,
-            ~is_finished(),
+            finished,
         )
         .order_by(TaskRow.ls_id)
     )

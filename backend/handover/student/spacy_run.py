@@ -25,7 +25,7 @@ from handover.domain import Aspect, Kind
 from handover.errors import ConfigError, TrainingError
 from handover.labelstudio.convert import doc_from_annotation
 from handover.student.progress import Listener, report_to
-from handover.student.recipes import recipe_text
+from handover.student.recipes import DEAR_STEPS, recipe_text, short_name
 from handover.student.training_set import LabelledText, TrainOptions
 
 logger = logging.getLogger(__name__)
@@ -71,10 +71,12 @@ def run_recipe(
         "paths.labels": str(data / "labels.json"),
         "nlp.lang": options.language,
         "system.seed": options.seed,
-        "training.max_steps": options.max_steps,
     }
+    overrides |= options.resources.overrides(short_name(name), options.language)
     folder.mkdir(parents=True)
     config = load_config_from_str(recipe_text(name), overrides=overrides)
+    own_limit = config["training"]["max_steps"] if short_name(name) in DEAR_STEPS else options.max_steps
+    config["training"]["max_steps"] = min(options.max_steps, own_limit)
     config.to_disk(folder / "config.cfg")
     _train(name, config, folder, on_progress)
     return folder / DIR_MODEL_BEST, folder / DIR_MODEL_LAST
