@@ -130,6 +130,7 @@ def _quickstart(data: BenchmarkSet, size: int | None, seed: int, *, steps: int, 
     config["training"]["seed"] = config["system"]["seed"] = seed
     if steps:
         config["training"]["max_steps"] = steps
+    (workdir / "out").mkdir()
     started = time.monotonic()
     train(init_nlp(config.interpolate()), workdir / "out", stdout=io.StringIO(), stderr=io.StringIO())
     seconds = time.monotonic() - started
