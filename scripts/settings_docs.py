@@ -38,6 +38,8 @@ COMPOSE = """
 # --- docker compose: optional --------------------------------------------------------------------
 # Key of Anthropic's API, for HANDOVER_TEACHER=claude
 #ANTHROPIC_API_KEY=
+# Key of OpenAI's API, where a teacher's config asks for it
+#OPENAI_API_KEY=
 # Where the browser reaches Label Studio, and the ports on this machine
 #LABEL_STUDIO_HOST=http://localhost:8080
 #LABEL_STUDIO_PORT=8080

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from handover.domain import AnswerStatus
+from handover.patience import patiently
 from handover.store.answers import answers_by_key, put_answers
 from handover.store.database import Database
 from handover.store.models import TeacherAnswerRow
@@ -27,8 +28,8 @@ class StoreCache:
 
     def put(self, entries: Sequence[CachedAnswer]) -> None:
         """Keep answers; one with the same key is replaced."""
-        with self._database.write() as session:
-            put_answers(session, [_as_row(entry) for entry in entries])
+        rows = [_as_row(entry) for entry in entries]
+        patiently(self._database, lambda session: put_answers(session, rows))
 
 
 def _from_row(row: TeacherAnswerRow) -> CachedAnswer:

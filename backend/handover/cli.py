@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 
 from handover import __version__
-from handover.errors import HandoverError
-from handover.settings import Settings
+from handover.cli_support import AspectOption, ProjectOption, console, sentences
+from handover.cli_support import say as _say
+from handover.cli_teacher import app as teacher_app
 
 app = typer.Typer(
     help="Human-in-the-loop distillation for Label Studio.",
@@ -25,36 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
-
-ProjectOption = Annotated[int, typer.Option("--project", "-p", help="Label Studio's id of the project.")]
-AspectOption = Annotated[
-    str, typer.Option("--aspect", "-a", help="Name of the control tag; not needed when there is only one.")
-]
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False)
-
-
-@contextmanager
-def _sentences() -> Iterator[Settings]:
-    """Read the settings, and show our own errors as a sentence with exit code 1."""
-    try:
-        settings = Settings()
-        logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        for name in ("httpx", "httpcore", "alembic", "spacy"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        yield settings
-    except ValidationError as error:
-        for problem in error.errors(include_input=False):
-            name = "HANDOVER_" + "_".join(str(part) for part in problem["loc"]).upper()
-            errors.print(f"{name}: {problem['msg']}", markup=False, style="red")
-        raise typer.Exit(1) from None
-    except HandoverError as error:
-        errors.print(str(error), markup=False, style="red")
-        raise typer.Exit(1) from None
+app.add_typer(teacher_app, name="teacher")
 
 
 @app.callback(invoke_without_command=True)
@@ -73,7 +40,7 @@ def serve(
     """Run the backend that Label Studio talks to."""
     from handover.commands.serve import serve as run
 
-    with _sentences() as given:
+    with sentences() as given:
         changes = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
         settings = given.model_copy(update=changes)
         if not settings.has_credentials:
@@ -91,7 +58,7 @@ def worker(
     """Run the jobs: teacher answers, training, switching."""
     from handover.commands.serve import work
 
-    with _sentences() as settings:
+    with sentences() as settings:
         _say(f"Working on the jobs of {settings.data_dir} with {processes} process(es). Stop with Ctrl-C.")
         work(settings, processes=processes, burst=burst)
 
@@ -107,7 +74,8 @@ def connect(
     ] = None,
     title: Annotated[str, typer.Option(help="Title of a new project.")] = "",
     guidelines: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Guidelines for annotators and teacher.")
+        list[str] | None,
+        typer.Option(help="FILE: guidelines for annotators and teacher; ASPECT=FILE: more for one aspect. Repeatable."),
     ] = None,
     field: Annotated[list[str] | None, typer.Option(help="Import this field of the data too.")] = None,
     gold_share: Annotated[
@@ -116,24 +84,44 @@ def connect(
     margin: Annotated[
         float | None, typer.Option(min=0.0, max=0.2, help="Non-inferiority margin of this project.")
     ] = None,
+    teacher_config: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="spacy-llm config of the teacher's model for this project."),
+    ] = None,
+    teacher_examples: Annotated[
+        int | None, typer.Option(min=0, max=32, help="Corrected tasks shown in the prompt of this project.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0.0, help="Most that this project's teacher may cost in all; 0: no limit.")
+    ] = None,
+    budget_day: Annotated[
+        float | None, typer.Option(min=0.0, help="Most that this project's teacher may cost per day; 0: no limit.")
+    ] = None,
     uncertainty_sampling: Annotated[bool, typer.Option(help="New project: least certain tasks first.")] = False,
     token_stdin: Annotated[bool, typer.Option(help="Read Label Studio's token from standard input.")] = False,
 ) -> None:
     """Connect a Label Studio project, new or existing. The backend has to be running."""
     from handover.commands.connect import ConnectRequest
     from handover.commands.connect import connect as run
+    from handover.commands.guidelines import split_guidelines
     from handover.runtime import Runtime
 
-    with _sentences() as settings:
+    with sentences() as settings:
+        shared, own = split_guidelines(guidelines or ())
         request = ConnectRequest(
             project=project,
             config=config,
             title=title,
             data=data,
-            guidelines=guidelines,
+            guidelines=shared,
+            aspect_guidelines=own,
             fields=tuple(field or ()),
             gold_share=gold_share,
             margin=margin,
+            teacher_config=teacher_config,
+            teacher_examples=teacher_examples,
+            budget=budget,
+            budget_day=budget_day,
             uncertainty_sampling=uncertainty_sampling,
         )
         runtime = Runtime(settings).open()
@@ -158,7 +146,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     from handover.runtime import Runtime
     from handover.status import read_status
 
-    with _sentences() as settings:
+    with sentences() as settings:
         runtime = Runtime(settings).open(needs_redis=False)
         try:
             with runtime.database.read() as session:
@@ -172,13 +160,34 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 
 @app.command()
+def ledger(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show what was asked of teachers and what it cost, by project, aspect, model and purpose."""
+    from handover.commands.ledger import show_totals
+    from handover.runtime import Runtime
+    from handover.totals import read_totals
+
+    with sentences() as settings:
+        runtime = Runtime(settings).open(needs_redis=False)
+        try:
+            with runtime.database.read() as session:
+                totals = read_totals(session, settings.teacher_prices)
+        finally:
+            runtime.close()
+        if as_json:
+            rows = [total.to_json() for total in totals]
+            typer.echo(json.dumps({"currency": settings.teacher_currency, "totals": rows}, indent=2))
+        else:
+            show_totals(console, totals, currency=settings.teacher_currency)
+
+
+@app.command()
 def retrain(project: ProjectOption, aspect: AspectOption = "") -> None:
     """Enqueue a training now, whatever has changed since the last one."""
     from handover.jobs.queue import JobKind
     from handover.runtime import Runtime
     from handover.store.projects import find_aspect
 
-    with _sentences() as settings:
+    with sentences() as settings:
         runtime = Runtime(settings).open()
         try:
             with runtime.database.read() as session:
@@ -191,6 +200,60 @@ def retrain(project: ProjectOption, aspect: AspectOption = "") -> None:
 
 
 @app.command()
+def jobs() -> None:
+    """List the jobs that wait, run or ended lately, and how far they are."""
+    from handover.commands.jobs import list_jobs
+    from handover.runtime import Runtime
+
+    with sentences() as settings:
+        runtime = Runtime(settings).open(needs_redis=False)
+        try:
+            lines = list_jobs(runtime)
+        finally:
+            runtime.close()
+        for line in lines or ["There are no jobs yet."]:
+            _say(line)
+
+
+@app.command()
+def cancel(job: Annotated[str, typer.Argument(help="The id of a job, as `handover jobs` shows it.")]) -> None:
+    """Stop a job that waits or runs. Whoever serves an aspect stays; later changes may start the job again."""
+    from handover.commands.jobs import cancel as run
+    from handover.runtime import Runtime
+
+    with sentences() as settings:
+        runtime = Runtime(settings).open()
+        try:
+            done = run(runtime, job)
+        finally:
+            runtime.close()
+        _say(done)
+
+
+@app.command()
+def hints(
+    project: ProjectOption,
+    aspect: AspectOption = "",
+    refresh: Annotated[bool, typer.Option(help="Look now; trains five small students, which takes a while.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many to show for each reason.")] = 20,
+) -> None:
+    """List annotations that may be wrong, with links into Label Studio. None is ever changed."""
+    from handover.commands import hints as command
+    from handover.runtime import Runtime
+
+    with sentences() as settings:
+        runtime = Runtime(settings).open(needs_redis=False)
+        try:
+            if refresh:
+                command.refresh(runtime, ls_project_id=project, aspect=aspect)
+            lines = command.list_hints(runtime, ls_project_id=project, aspect=aspect, limit=limit)
+        finally:
+            runtime.close()
+        for line in lines or ["There are no hints. They are made after a training, or now with --refresh."]:
+            _say(line)
+
+
+@app.command()
 def sync(
     project: Annotated[int | None, typer.Option("--project", "-p", help="Only this project.")] = None,
 ) -> None:
@@ -198,7 +261,7 @@ def sync(
     from handover.commands.sync import sync_now
     from handover.runtime import Runtime
 
-    with _sentences() as settings:
+    with sentences() as settings:
         runtime = Runtime(settings).open()
         try:
             for line in sync_now(runtime, ls_project_id=project):
@@ -219,7 +282,7 @@ def export(
     from handover.commands.export import export as run
     from handover.runtime import Runtime
 
-    with _sentences() as settings:
+    with sentences() as settings:
         runtime = Runtime(settings).open(needs_redis=False)
         try:
             path, student = run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -33,20 +34,23 @@ class Server(str, Enum):
 
 
 class AnswerStatus(str, Enum):
-    """What became of one question to the teacher. Only OK answers are ever shown."""
+    """What became of one question to the teacher. Only OK answers are ever shown; a task whose text cannot be
+    asked about is SKIPPED."""
 
     OK = "ok"
     UNPARSED = "unparsed"
     REFUSED = "refused"
     FAILED = "failed"
+    SKIPPED = "skipped"
 
 
 class Outcome(str, Enum):
-    """What the gate decided."""
+    """What the gate decided. KEEP: whoever serves goes on; ROLLBACK: the teacher takes over again."""
 
     PROMOTE = "promote"
     KEEP = "keep"
     NEED_MORE = "need_more"
+    ROLLBACK = "rollback"
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,11 @@ class Label:
 
 @dataclass(frozen=True)
 class Aspect:
-    """One control tag of a labeling config: the unit that is predicted, trained, scored and handed over."""
+    """One control tag of a labeling config: the unit that is predicted, trained, scored and handed over.
+
+    Relations connect the regions of another control tag: `spans_from` is its name, `span_labels` its labels.
+    `required` says that Label Studio takes no annotation without an answer to a question of kind `choices`.
+    """
 
     name: str
     to_name: str
@@ -67,11 +75,19 @@ class Aspect:
     labels: tuple[Label, ...]
     text_field: str
     question: str = ""
+    span_labels: tuple[Label, ...] = ()
+    spans_from: str = ""
+    required: bool = False
 
     @property
     def label_names(self) -> tuple[str, ...]:
         """The stored names of the labels, in the order of the labeling config."""
         return tuple(label.name for label in self.labels)
+
+    @property
+    def span_label_names(self) -> tuple[str, ...]:
+        """The stored names of the labels of its spans: its own, or for relations those of their end points."""
+        return tuple(label.name for label in self.span_labels) if self.kind is Kind.RELATIONS else self.label_names
 
 
 @dataclass(frozen=True, order=True)
@@ -92,11 +108,16 @@ class Relation:
     label: str
 
 
+Edge = tuple[Span, Span, str]
+"""A relation as its head, its child and its label."""
+
+
 @dataclass(frozen=True)
 class Annotation:
     """What one annotator, teacher or student says about one text for one aspect.
 
-    `cats` holds the chosen labels (exactly one for kind `choice`); spans are sorted by position.
+    `cats` holds the chosen labels (exactly one for kind `choice`); spans are sorted by position. For kind
+    `relations` the spans are those that relations connect, and maybe others.
     """
 
     cats: tuple[str, ...] = ()
@@ -107,6 +128,19 @@ class Annotation:
     def is_empty(self) -> bool:
         """True when nothing was chosen and nothing was marked."""
         return not (self.cats or self.spans or self.relations)
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """The relations with their spans instead of indices, so that they can be compared between annotations."""
+        return tuple((self.spans[r.head], self.spans[r.child], r.label) for r in self.relations)
+
+    @classmethod
+    def connecting(cls, spans: Iterable[Span], edges: Iterable[Edge]) -> Annotation:
+        """The annotation of kind `relations` with these spans, end points of edges among them: sorted, each once."""
+        ordered = tuple(sorted(set(spans)))
+        place = {span: index for index, span in enumerate(ordered)}
+        relations = {Relation(place[head], place[child], label) for head, child, label in edges}
+        return cls(spans=ordered, relations=tuple(sorted(relations)))
 
     def to_json(self) -> dict[str, Any]:
         """The annotation as plain JSON values; `from_json` reads it back."""
@@ -128,11 +162,16 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A teacher's or student's answer for one task. `score` is its confidence in [0, 1], None if unknown."""
+    """A teacher's or student's answer for one task.
+
+    `score` is its confidence in [0, 1] that all of it is right, None if unknown; `scores` holds one for each
+    region (the chosen labels, or the spans and then the relations, in the order of the annotation), or nothing.
+    """
 
     annotation: Annotation
     version: str
     score: float | None = None
+    scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def adopt_project(session: Session, ls_project_id: int, *, title: str = "", samp
     return project
 
 
-def apply_config(session: Session, project: ProjectRow, label_config: str) -> bool:
+def apply_config(session: Session, project: ProjectRow, label_config: str, *, max_text_chars: int) -> bool:
     """Bring the aspects in line with a labeling config. Returns True when an aspect changed.
 
     Tags that cannot be used are set aside with the reason. A config that cannot be read at all leaves the
@@ -82,7 +82,7 @@ def apply_config(session: Session, project: ProjectRow, label_config: str) -> bo
         _set_aside(session, project, "tag", aside.name, aside.reason)
     changed = put_aspects(session, project, parsed.aspects)
     if changed:
-        _review_tasks(session, project)
+        _review_tasks(session, project, max_text_chars=max_text_chars)
     return changed
 
 
@@ -258,7 +258,7 @@ def _add_tasks(
     session.add_all(rows)
     session.flush()
     for row in rows:
-        _check_task(session, project, row, aspects, options)
+        _check_task(session, project, row, aspects, max_text_chars=options.max_text_chars)
 
 
 def _change_task(
@@ -275,26 +275,25 @@ def _change_task(
         row.text_key = fingerprint_tasks([task], aspects, max_text_chars=options.max_text_chars)[task.id].key
         forget_predictions(session, [row.id])
     session.execute(delete(SetAsideRow).where(SetAsideRow.task_id == row.id, SetAsideRow.annotation_id.is_(None)))
-    _check_task(session, project, row, aspects, options)
+    _check_task(session, project, row, aspects, max_text_chars=options.max_text_chars)
 
 
 def _check_task(
-    session: Session, project: ProjectRow, row: TaskRow, aspects: Sequence[Aspect], options: Options
+    session: Session, project: ProjectRow, row: TaskRow, aspects: Sequence[Aspect], *, max_text_chars: int
 ) -> None:
     for aspect in aspects:
-        problem = problem_of(row.data, aspect, max_text_chars=options.max_text_chars)
+        problem = problem_of(row.data, aspect, max_text_chars=max_text_chars)
         if problem:
             _set_aside(session, project, "task", aspect.name, problem, task=row)
 
 
-def _review_tasks(session: Session, project: ProjectRow) -> None:
+def _review_tasks(session: Session, project: ProjectRow, *, max_text_chars: int) -> None:
     """After a change of the config: what is set aside may have changed with it."""
     query = select(TaskRow).where(TaskRow.project_id == project.id, ~TaskRow.deleted)
     aspects = [aspect_of(row) for row in aspects_of(session, project.id)]
     session.execute(delete(SetAsideRow).where(SetAsideRow.project_id == project.id, SetAsideRow.subject == "task"))
-    limit = Settings.model_fields["max_text_chars"].default
     for row in session.scalars(query):
-        _check_task(session, project, row, aspects, Options(0.0, 0.0, limit))
+        _check_task(session, project, row, aspects, max_text_chars=max_text_chars)
         row.pushed_version = ""
 
 

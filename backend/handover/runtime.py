@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import threading
+from dataclasses import replace
 from functools import cached_property
 
 from handover.answer_cache import StoreCache
@@ -12,6 +12,7 @@ from handover.errors import ConfigError
 from handover.jobs.queue import JobQueue, connect_redis
 from handover.jobs.redis_server import EmbeddedRedis
 from handover.labelstudio.client import BasicAuth, LabelStudioClient
+from handover.ledger import StoreLedger
 from handover.settings import Settings
 from handover.store.database import Database
 from handover.store.migrate import upgrade
@@ -21,7 +22,9 @@ from handover.store.secrets import SecretBox
 from handover.student.artifacts import ArtifactStore
 from handover.student.pipeline import StudentCache
 from handover.teacher.build import build_teacher, spec_from_settings
+from handover.teacher.prompt import Example
 from handover.teacher.teacher import Teacher
+from handover.teaching import TeacherPlan, config_of, examples_of, examples_wanted, guidelines_of
 
 TOKEN = "label_studio_api_key"  # noqa: S105 - the name under which the token is kept, not the token
 MAX_LOADED_STUDENTS = 8
@@ -37,7 +40,7 @@ class Runtime:
         self.settings = settings
         self._patience = patience
         self._embedded = None if settings.redis_url else EmbeddedRedis(settings.data_dir)
-        self._teachers: dict[str, Teacher | None] = {}
+        self._teachers: dict[tuple[int, Aspect, TeacherPlan], Teacher | None] = {}
         self._client: LabelStudioClient | None = None
         self._lock = threading.Lock()
 
@@ -108,14 +111,32 @@ class Runtime:
         """Encrypts what is secret in the store."""
         return SecretBox.open(key=self.settings.secret_key.get_secret_value(), data_dir=self.settings.data_dir)
 
+    def ledger_for(self, aspect_row: AspectRow) -> StoreLedger:
+        """The books of an aspect's teacher."""
+        return StoreLedger(self.database, self.settings, project_id=aspect_row.project_id, aspect_id=aspect_row.id)
+
     def teacher_for(self, project: ProjectRow, aspect_row: AspectRow) -> Teacher | None:
         """The teacher of an aspect, None with HANDOVER_TEACHER=none. Raises TeacherError."""
-        aspect = aspect_of(aspect_row)
-        key = _teacher_key(aspect, project.guidelines)
+        return self.teacher_from(aspect_row, self.teacher_plan(project, aspect_row))
+
+    def teacher_plan(self, project: ProjectRow, aspect_row: AspectRow) -> TeacherPlan:
+        """What the teacher of an aspect is built with now. Raises TeacherError."""
+        examples: tuple[Example, ...] = ()
+        if examples_wanted(self.settings, project, aspect_row):
+            with self.database.read() as session:
+                examples = examples_of(session, aspect_row)
+        return TeacherPlan(guidelines_of(project, aspect_row), examples, config_of(self.settings, project))
+
+    def teacher_from(self, aspect_row: AspectRow, plan: TeacherPlan) -> Teacher | None:
+        """The teacher of an aspect that a plan describes, built once. Raises TeacherError."""
+        aspect, language = aspect_of(aspect_row), self.settings.language
+        key = aspect_row.id, aspect, plan
         with self._lock:
             if key not in self._teachers:
-                spec = spec_from_settings(self.settings, guidelines=project.guidelines)
-                self._teachers[key] = build_teacher(aspect, spec, language=self.settings.language)
+                spec = spec_from_settings(self.settings, guidelines=plan.guidelines)
+                spec = replace(spec, examples=plan.examples, config_text=plan.config)
+                ledger = self.ledger_for(aspect_row)
+                self._teachers[key] = build_teacher(aspect, spec, language=language, ledger=ledger)
             return self._teachers[key]
 
     def api_key(self) -> str:
@@ -146,8 +167,3 @@ class Runtime:
             settings = self.settings
             self._client = LabelStudioClient(settings.label_studio_url, token, timeout=settings.label_studio_timeout)
         return self._client
-
-
-def _teacher_key(aspect: Aspect, guidelines: str) -> str:
-    labels = [[label.name, label.hint] for label in aspect.labels]
-    return json.dumps([aspect.name, aspect.kind.value, aspect.question, labels, guidelines])

@@ -23,11 +23,12 @@ from handover.intake import (
 from handover.labelstudio.client import NewPrediction
 from handover.labelstudio.convert import write_result
 from handover.labelstudio.protocol import TaskIn
-from handover.preannotation import Shown, ask, needs_asking, shown, stored, teacher_id_of
+from handover.preannotation import Shown, ask, missing_of, shown, stored, teacher_id_of
 from handover.runtime import Runtime
 from handover.store.models import AspectRow, ProjectRow, StudentRow, TaskRow
 from handover.store.projects import aspect_of, aspects_of, project_by_ls_id
 from handover.store.tasks import set_pushed, tasks_by_ls_id
+from handover.teacher.calls import Purpose
 from handover.versions import project_version, student_version_name, teacher_version
 
 logger = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ def update_config(session: Session, runtime: Runtime, project: ProjectRow, label
 
     Returns True when an aspect changed. Call it inside a write transaction.
     """
-    changed = apply_config(session, project, label_config)
+    changed = apply_config(session, project, label_config, max_text_chars=runtime.settings.max_text_chars)
     if not project.live_version or any(not s.version for s in live(session, project)):
         go_live(project, wanted(session, runtime, project))
     return changed
@@ -143,7 +144,8 @@ def answer(
     for s in served:
         limit = runtime.settings.max_text_chars
         usable = [task for task in blind if not problem_of(task.data, s.aspect, max_text_chars=limit)]
-        found = _by_student(runtime, s, usable) if s.student else _by_teacher(runtime, project, s, usable, may_ask)
+        # Those without a usable text are not asked about, but that belongs into the books.
+        found = _by_student(runtime, s, usable) if s.student else _by_teacher(runtime, project, s, blind, may_ask)
         answers.update({(task_id, s.row.id): value for task_id, value in found.items()})
         answers.update({(task.id, s.row.id): None for task in blind if task not in usable})
     return answers
@@ -166,19 +168,27 @@ def compose(project: ProjectRow, served: Sequence[Served], task: TaskRow, answer
     given = [(s, part) for s, part in parts if part is not None]
     if not given:
         return None
-    result: list[dict[str, Any]] = []
-    for s, part in given:
-        result += _regions(s, part, task)
+    result = each_once([region for s, part in given for region in _regions(s, part, task)])
     scores = [part.score for _, part in given if part.score is not None]
     return NewPrediction(task.ls_id, result, min(scores, default=None), version_of(served))
 
 
 def _regions(served: Served, part: Shown, task: TaskRow) -> list[dict[str, Any]]:
     try:
-        return write_result(part.annotation, served.aspect, text_of(task.data, served.aspect), score=part.score)
+        text = text_of(task.data, served.aspect)
+        return write_result(part.annotation, served.aspect, text, score=part.score, scores=part.by_region)
     except ConversionError as error:  # one stale prediction must not fail the whole batch
         logger.warning("Aspect %s, task %d: %s", served.row.name, task.ls_id, error)
         return []
+
+
+def each_once(regions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The regions without repeated ids, which Label Studio's editor does not load: relations bring the regions
+    along that they connect, and the aspect these belong to may have predicted the same."""
+    found: dict[Any, dict[str, Any]] = {}
+    for number, region in enumerate(regions):
+        found.setdefault(region.get("id", number), region)  # a relation has no id
+    return list(found.values())
 
 
 def _by_student(runtime: Runtime, served: Served, tasks: Sequence[TaskRow]) -> dict[int, Shown]:
@@ -190,21 +200,21 @@ def _by_student(runtime: Runtime, served: Served, tasks: Sequence[TaskRow]) -> d
     except ArtifactError:
         logger.exception("Student %s of aspect %s cannot be loaded", served.student, served.row.name)
         return {}
-    return {task.id: Shown(p.annotation or Annotation(), p.score) for task, p in zip(tasks, predictions, strict=True)}
+    pairs = zip(tasks, predictions, strict=True)
+    return {task.id: Shown(p.annotation or Annotation(), p.score, p.scores) for task, p in pairs}
 
 
 def _by_teacher(
     runtime: Runtime, project: ProjectRow, served: Served, tasks: Sequence[TaskRow], may_ask: bool
 ) -> dict[int, Shown | None]:
-    rows = stored(runtime, served.row, tasks, served.version)
-    missing = [task for task in tasks if needs_asking(rows.get(task.id))]
+    missing = missing_of(runtime, served.row, tasks, served.version) if may_ask else []
     is_current = served.version == teacher_version(served.row.name, teacher_id_of(runtime, project, served.row))
-    if may_ask and missing and is_current:
+    if missing and is_current:
         try:
-            ask(runtime, project, served.row, missing)
+            ask(runtime, project, served.row, missing, purpose=Purpose.PREDICT)
         except TeacherError as error:
             logger.warning("Aspect %s: %s", served.row.name, error)
-        rows = stored(runtime, served.row, tasks, served.version)
+    rows = stored(runtime, served.row, tasks, served.version)
     return {task_id: shown(row) for task_id, row in rows.items() if row.status != "failed"}
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from enum import Enum
 from pathlib import Path
+from typing import Annotated, Any
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from handover.prices import Price
 
 
 class TeacherChoice(str, Enum):
@@ -87,12 +91,52 @@ class Settings(BaseSettings):
     teacher_recorded: Path | None = Field(
         None, description="JSONL file, or folder of them, with recorded answers (for teacher=recorded)."
     )
+    teacher_config: Path | None = Field(
+        None,
+        description="spacy-llm config with another model (OpenAI, a local server, …). Empty: HANDOVER_TEACHER_MODEL.",
+    )
+    teacher_examples: int = Field(
+        0, ge=0, le=32, description="How many corrected train tasks the prompt shows as examples. 0: none."
+    )
     teacher_max_tokens: int = Field(
         2048, ge=64, le=64000, description="Most tokens one answer of the teacher may have."
     )
     teacher_timeout: float = Field(60.0, gt=0, le=600, description="Seconds to wait for one answer of the teacher.")
     teacher_retries: int = Field(3, ge=0, le=10, description="How often a failed request to the teacher is repeated.")
     teacher_concurrency: int = Field(8, ge=1, le=256, description="How many requests run at the same time.")
+    teacher_requests_per_minute: int = Field(
+        0, ge=0, le=1_000_000, description="Most requests to the teacher per minute and process. 0: no limit."
+    )
+    teacher_tokens_per_minute: int = Field(
+        0, ge=0, le=1_000_000_000, description="Most tokens per minute and process, answers included. 0: no limit."
+    )
+    teacher_batch_from: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="So many missing answers make prefetch send a batch: cheaper, but it takes up to a day. 0: never.",
+    )
+    teacher_samples: int = Field(
+        1, ge=1, le=15, description="How often the teacher is asked about each text; its answers are voted on."
+    )
+    teacher_min_agreement: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="With several samples, answers that agree less than this are not trained on as silver.",
+    )
+    teacher_prices: Annotated[dict[str, Price], NoDecode] = Field(
+        {},
+        description='JSON: prices per million tokens by model, e.g. {"claude-x": {"input": 3, "output": 15, '
+        '"cache_read": 0.3, "cache_write": 3.75, "batch_discount": 0.5}}.',
+    )
+    teacher_currency: str = Field("USD", max_length=8, description="Currency of the prices and budgets.")
+    budget_day: float = Field(
+        0.0, ge=0, description="Most that the teachers of all projects may cost per day (UTC). 0: no limit."
+    )
+    budget_project: float = Field(
+        0.0, ge=0, description="Most that the teacher may cost in one project, unless it has a budget. 0: no limit."
+    )
     prefetch: int = Field(
         200,
         ge=0,
@@ -153,6 +197,9 @@ class Settings(BaseSettings):
     min_words_per_second: float = Field(
         0.0, ge=0, le=10_000_000, description="Slowest student, in words per second on one core. 0: any speed."
     )
+    hints: bool = Field(
+        True, description="After each training, look for annotations that may be wrong (`handover hints`)."
+    )
     seed: int = Field(0, ge=0, description="Seed of every training and of the gate's bootstrap.")
 
     # Gold and gate
@@ -172,6 +219,15 @@ class Settings(BaseSettings):
         le=0.2,
         description="0: the student must be better. Above: it may be worse by less than this (non-inferiority).",
     )
+
+    @field_validator("teacher_prices", mode="before")
+    @classmethod
+    def _read_prices(cls, value: Any) -> Any:
+        """Prices come as JSON from the environment; an error in it is a sentence like any other."""
+        try:
+            return json.loads(value or "{}") if isinstance(value, str) else value
+        except ValueError as error:
+            raise ValueError(f"it is not JSON: {error}") from error
 
     @property
     def store_url(self) -> str:

@@ -13,10 +13,12 @@ from handover.settings import Settings
 from handover.store import annotations as annotation_store
 from handover.store.answers import count_by_status
 from handover.store.jobs import recent_jobs
+from handover.store.ledger import last_stop
 from handover.store.models import AspectRow, EvaluationRow, JobRow, ProjectRow, StudentRow
 from handover.store.projects import all_projects, aspects_of
 from handover.store.students import decisions_of, last_evaluation
 from handover.store.tasks import count_by_split, count_finished_tasks
+from handover.totals import Totals, read_totals, total_of
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,12 @@ class AspectStatus:
     decision: str
     reason: str
     promotion: str
+    spent: Totals
 
 
 @dataclass(frozen=True)
 class ProjectStatus:
-    """Where one project stands."""
+    """Where one project stands. `teacher_stopped` says why a budget keeps the teacher from being asked."""
 
     ls_id: int
     title: str
@@ -63,14 +66,16 @@ class ProjectStatus:
     finished: int
     aspects: tuple[AspectStatus, ...]
     set_aside: tuple[dict[str, Any], ...]
+    teacher_stopped: str
 
 
 @dataclass(frozen=True)
 class Status:
-    """All projects and the newest jobs."""
+    """All projects and the newest jobs; money is in `currency`."""
 
     projects: tuple[ProjectStatus, ...]
     jobs: tuple[dict[str, Any], ...]
+    currency: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -80,7 +85,9 @@ class Status:
 def read_status(session: Session, settings: Settings) -> Status:
     """Read the status of everything from the store."""
     projects = tuple(_project(session, settings, row) for row in all_projects(session))
-    return Status(projects=projects, jobs=tuple(_job(row) for row in recent_jobs(session)))
+    return Status(
+        projects=projects, jobs=tuple(_job(row) for row in recent_jobs(session)), currency=settings.teacher_currency
+    )
 
 
 def _project(session: Session, settings: Settings, project: ProjectRow) -> ProjectStatus:
@@ -96,6 +103,7 @@ def _project(session: Session, settings: Settings, project: ProjectRow) -> Proje
             {"subject": subject, "name": name, "reason": reason, "repaired": repaired, "count": number}
             for subject, name, reason, repaired, number in aside
         ),
+        teacher_stopped=last_stop(session, project.id),
     )
 
 
@@ -126,6 +134,7 @@ def _aspect(session: Session, settings: Settings, row: AspectRow) -> AspectStatu
         reason=decision.reason if decision else "No look at the gold yet.",
         promotion=promotions[0] if promotions else "",
         interval=interval,
+        spent=total_of(read_totals(session, settings.teacher_prices, aspect_id=row.id)),
         **_scores(session, evaluation),
     )
 

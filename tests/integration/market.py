@@ -37,6 +37,7 @@ QUICK = {
     "train_max_steps": "200",
     "teacher_retries": "0",
     "reconcile_every": "3600",
+    "hints": "false",
 }
 """Settings under which some dozens of annotations decide."""
 

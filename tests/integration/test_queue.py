@@ -10,19 +10,31 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
-from handover.errors import UnavailableError
+from handover.errors import NotFoundError, UnavailableError
+from handover.intake import apply_annotation
 from handover.jobs.queue import QUEUE_NAMES, JobKind, JobQueue, connect_redis
 from handover.jobs.redis_server import EmbeddedRedis
+from handover.labelstudio.protocol import AnnotationIn, TaskIn
+from handover.runtime import Runtime
+from handover.serving import predict, register
+from handover.settings import Settings
 from handover.store import jobs as job_store
 from handover.store.database import Database
 from handover.store.migrate import upgrade
 from handover.store.models import JobRow, ProjectRow, utcnow
+from handover.store.projects import aspects_of
+from handover.store.students import decisions_of, students_of
+from handover.store.tasks import tasks_by_ls_id
+from scripts.simulate import regions
+from tests.integration.market import CONFIG, sides
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -186,3 +198,76 @@ def test_migrations_of_several_processes_wait_for_each_other(tmp_path: Path) -> 
     with database.write() as session:
         session.add(ProjectRow(ls_id=1, options={}))
     database.close()
+
+
+def test_cancel_of_a_waiting_job_lets_the_next_one_wait(queue: JobQueue, database: Database) -> None:
+    first, second = queue.enqueue(JobKind.RETRAIN, 1), queue.enqueue(JobKind.RECONCILE, 1)
+    assert first is not None
+    assert queue.cancel(first) == "canceled"
+    job = queue.fetch(first)
+    assert job is not None
+    assert job.is_canceled
+    assert rows(database) == {first: "canceled", second: "queued"}
+    with pytest.raises(NotFoundError, match=r"neither waits nor runs. It is canceled"):
+        queue.cancel(first)
+    assert queue.enqueue(JobKind.RETRAIN, 1) is not None
+
+
+def test_cancel_of_a_job_that_redis_lost(queue: JobQueue, database: Database) -> None:
+    job_id = queue.enqueue(JobKind.RETRAIN, 1)
+    assert job_id is not None
+    queue.connection.flushdb()
+    assert queue.cancel(job_id) == "canceled"
+    assert rows(database) == {job_id: "canceled"}
+
+
+def test_cancel_of_a_running_training_stops_it_and_the_worker_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real worker in a process of its own trains without end; cancelling leaves no student and no decision."""
+    monkeypatch.setenv("HANDOVER_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("HANDOVER_TEACHER", "none")
+    monkeypatch.setenv("HANDOVER_TRAIN_MAX_STEPS", "1000000")
+    runtime = Runtime(Settings()).open()
+    aspect_id = annotated_project(runtime)
+    worker = subprocess.Popen([sys.executable, "-m", "handover", "worker"], stderr=subprocess.DEVNULL)
+    try:
+        job_id = runtime.queue.enqueue(JobKind.RETRAIN, aspect_id)
+        assert job_id is not None
+        wait_until(lambda: "seconds_left" in progress_of(runtime, job_id), timeout=120)
+        assert runtime.queue.enqueue(JobKind.RETRAIN, aspect_id) is not None, "the next one waits behind it"
+        assert runtime.queue.cancel(job_id) == "canceled"
+        assert rows(runtime.database)[job_id] == "canceled"
+        with runtime.database.read() as session:
+            assert students_of(session, aspect_id) == []
+            assert decisions_of(session, aspect_id) == []
+        (waiting,) = [job for job, status in rows(runtime.database).items() if status != "canceled"]
+        wait_until(lambda: "seconds_left" in progress_of(runtime, waiting), timeout=120)
+        assert runtime.queue.cancel(waiting) == "canceled"
+    finally:
+        worker.terminate()
+        worker.wait(timeout=30)
+        runtime.close()
+
+
+def progress_of(runtime: Runtime, job_id: str) -> dict[str, Any]:
+    with runtime.database.read() as session:
+        row = job_store.get_job(session, job_id)
+    assert row is not None
+    assert row.status in ("queued", "started"), row.error
+    return row.progress
+
+
+def annotated_project(runtime: Runtime) -> int:
+    """A project with 80 annotated tasks; returns the id of its aspect."""
+    gold = sides(80)
+    project = register(runtime, 1, CONFIG)
+    predict(runtime, 1, [TaskIn(id=i, data={"text": text}) for i, text in enumerate(gold, start=1)])
+    with runtime.database.write() as session:
+        for ls_id, task in tasks_by_ls_id(session, project.id, range(1, 81)).items():
+            text = task.data["text"]
+            result = regions("side", gold[text], text)
+            annotation = {"id": ls_id, "updated_at": "2026-01-01T00:00:00Z", "result": result}
+            apply_annotation(session, project, task, AnnotationIn.model_validate(annotation))
+        (aspect,) = aspects_of(session, project.id)
+        return aspect.id

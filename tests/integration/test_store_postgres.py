@@ -8,14 +8,20 @@ import pytest
 from sqlalchemy import text
 
 from handover.errors import UnavailableError
+from handover.fewshot import renew
+from handover.intake import apply_annotation, apply_tasks, delete_tasks, options_for
 from handover.settings import Settings
 from handover.store.database import Database
 from handover.store.migrate import upgrade
-from handover.store.models import Base
+from handover.store.models import Base, ProjectRow, TaskRow
+from handover.store.projects import aspects_of
+from handover.store.teacher_examples import stored_examples
+from handover.teaching import examples_of
 from tests.integration.postgres import postgres_server
-from tests.unit.conftest import project  # noqa: F401 - the fixture
+from tests.unit.conftest import chosen, project, tasks  # noqa: F401 - the fixture
 from tests.unit.test_examples import *  # noqa: F403
 from tests.unit.test_intake import *  # noqa: F403
+from tests.unit.test_ledger_rows import *  # noqa: F403
 from tests.unit.test_trigger import *  # noqa: F403
 
 
@@ -66,3 +72,19 @@ def test_postgres_connections_recover_after_they_were_cut(database: Database) ->
     other.close()
     with database.read() as session:
         assert session.execute(text("SELECT 1")).scalar_one() == 1
+
+
+def test_postgres_keeps_the_examples_of_a_teacher(database: Database, project: ProjectRow) -> None:  # noqa: F811
+    settings = Settings(teacher_examples=4)
+    with database.write() as session:
+        found = apply_tasks(session, project, tasks(100), options_for(project, settings))
+        for row in found.values():
+            apply_annotation(session, project, row, chosen(("Bid", "Offer")[row.ls_id % 2], id=row.ls_id))
+        (aspect,) = aspects_of(session, project.id)
+    assert renew(database, settings, aspect.id)
+    assert not renew(database, settings, aspect.id)
+    with database.write() as session:
+        shown = stored_examples(session, aspect.id)
+        assert len(examples_of(session, aspect)) == len(shown) == 4
+        delete_tasks(session, project, [session.get_one(TaskRow, shown[0].task_id).ls_id])
+        assert len(examples_of(session, aspect)) == 3

@@ -33,6 +33,7 @@ ENTITY_CONFIG = """
 </View>
 """
 
+MAX_TEXT_CHARS = 50_000
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
@@ -68,7 +69,7 @@ def project(database: Database) -> ProjectRow:
     """A project with one aspect of kind choice."""
     with database.write() as session:
         project = adopt_project(session, 7, title="Market", sampling="Sequential sampling")
-        apply_config(session, project, CHOICE_CONFIG)
+        apply_config(session, project, CHOICE_CONFIG, max_text_chars=MAX_TEXT_CHARS)
     return project
 
 

@@ -31,7 +31,7 @@ def test_cli_status_of_nothing_says_what_to_do_next() -> None:
         "No project is connected yet. Next: `handover connect --config FILE.xml --data FILE.jsonl`.",
     )
     code, output = run("status", "--json")
-    assert (code, json.loads(output)) == (0, {"projects": [], "jobs": []})
+    assert (code, json.loads(output)) == (0, {"projects": [], "jobs": [], "currency": "USD"})
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,7 @@ def test_cli_status_of_nothing_says_what_to_do_next() -> None:
     [
         (("export", "-p", "4", "-o", "x"), "Project 4 has no aspect '' (has: none)."),
         (("retrain", "-p", "4", "-a", "stage"), "Project 4 has no aspect 'stage'"),
+        (("cancel", "nope"), "Job 'nope' neither waits nor runs. There is no such job; see `handover jobs`."),
         (("sync",), "No such project is connected. Run `handover connect` first"),
         (("connect", "--token-stdin"), "Nothing to connect: give --project ID, or --config FILE.xml"),
     ],

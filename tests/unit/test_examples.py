@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from handover.domain import Split
+from handover.domain import Annotation, Split
+from handover.evaluation.scores import score
 from handover.examples import Examples, load_examples
-from handover.intake import apply_annotation, apply_tasks, options_for
+from handover.intake import apply_annotation, apply_config, apply_tasks, options_for
 from handover.labelstudio.protocol import AnnotationIn, TaskIn
 from handover.store.database import Database
 from handover.store.models import ProjectRow, TaskRow
-from handover.store.projects import aspects_of
-from tests.unit.conftest import chosen, tasks
+from handover.store.projects import aspect_of, aspects_of
+from tests.unit.conftest import START, chosen, tasks
 
 
 @pytest.fixture
@@ -64,6 +65,34 @@ def test_examples_void_gold_that_was_not_annotated_blind(database, project, rows
     assert (len(examples.gold), examples.voided) == ((1, 0) if blind else (0, 1))
 
 
+def test_examples_score_the_teacher_on_blind_gold_alone(database, project, rows) -> None:
+    """The lesson of r/Cooking: people who correct a teacher let its errors pass, so such gold flatters it.
+
+    The teacher says "Bid" for every task, and every second one is an offer. Blind annotators say so; those who were
+    shown "Bid" corrected a third of it.
+    """
+    gold = [row for row in rows.values() if row.split == "gold"]
+    half = len(gold) // 2
+    blind, corrected = gold[:half], gold[half:]
+    for i, task in enumerate(blind):
+        annotate(database, project, task, chosen(("Bid", "Offer")[i % 2], id=i + 1))
+    with database.write() as session:
+        for i, task in enumerate(corrected, start=100):
+            apply_annotation(
+                session, project, task, chosen("Offer" if i % 6 == 1 else "Bid", id=i, parent_prediction=i)
+            )
+    with database.read() as session:
+        row = aspects_of(session, project.id)[0]
+        examples = load_examples(session, row, max_text_chars=50_000)
+        aspect = aspect_of(row)
+    assert (len(blind) >= 4, len(corrected) >= 4) == (True, True)
+    assert {task.ls_task_id for task in examples.gold} == {task.ls_id for task in blind}
+    assert examples.voided == len(corrected)
+    references = [task.annotation for task in examples.gold]
+    teacher = [Annotation(cats=("Bid",))] * len(references)
+    assert score(aspect.kind, aspect.label_names, references, teacher).value == (half + 1) // 2 / half
+
+
 def test_examples_do_not_void_train_tasks_that_started_from_a_prediction(database, project, rows) -> None:
     examples = annotate(database, project, one(rows, Split.TRAIN), chosen("Bid", id=1, parent_prediction=5))
     assert (len(examples.train), examples.voided) == (1, 0)
@@ -109,3 +138,28 @@ def test_examples_gold_hash_changes_with_the_gold(database, project, rows) -> No
     first = annotate(database, project, task, chosen("Bid", id=1)).gold_hash
     assert annotate(database, project, one(rows, Split.TRAIN), chosen("Bid", id=2)).gold_hash == first
     assert annotate(database, project, task, chosen("Offer", id=1, seconds=5)).gold_hash != first
+
+
+CHOICES_CONFIG = """
+<View>
+  <Text name="text" value="$text"/>
+  <Choices name="topics" toName="text" choice="multiple"%s><Choice value="Price"/><Choice value="Time"/></Choices>
+</View>
+"""
+
+
+@pytest.mark.parametrize(
+    ("attribute", "cats", "unusable"), [("", [()], 0), (' required="false"', [()], 0), (' required="true"', [], 1)]
+)
+def test_examples_submitted_without_a_choice_say_that_none_applies_unless_one_is_required(
+    database, project, rows, attribute, cats, unusable
+) -> None:
+    with database.write() as session:
+        apply_config(session, project, CHOICES_CONFIG % attribute, max_text_chars=50_000)
+    task, other = [row for row in rows.values() if row.split == Split.TRAIN.value][:2]
+    submitted = AnnotationIn.model_validate({"id": 1, "result": [], "updated_at": START})
+    skipped = AnnotationIn.model_validate({"id": 2, "result": [], "updated_at": START, "was_cancelled": True})
+    annotate(database, project, task, submitted)
+    examples = annotate(database, project, other, skipped)
+    assert [example.annotation.cats for example in examples.train] == cats
+    assert examples.unusable == unusable

@@ -21,7 +21,7 @@ from handover.store.database import Database
 from handover.store.models import AnnotationHistoryRow, AnnotationRow, ProjectRow, SetAsideRow, TaskRow
 from handover.store.projects import aspects_of
 from handover.store.tasks import count_by_split
-from tests.unit.conftest import CHOICE_CONFIG, ENTITY_CONFIG, chosen, tasks
+from tests.unit.conftest import CHOICE_CONFIG, ENTITY_CONFIG, MAX_TEXT_CHARS, chosen, tasks
 
 
 def set_asides(session, project) -> list[tuple[str, str, int]]:
@@ -60,7 +60,7 @@ def test_intake_gives_the_same_text_in_another_pass_the_same_split(
 ) -> None:
     with database.write() as session:
         other = adopt_project(session, 8)
-        apply_config(session, other, ENTITY_CONFIG)
+        apply_config(session, other, ENTITY_CONFIG, max_text_chars=MAX_TEXT_CHARS)
         first = apply_tasks(session, project, tasks(80), options)
         second = apply_tasks(session, other, [TaskIn(id=t.id + 500, data=t.data) for t in tasks(80)], options)
         assert all(first[i].split == second[i + 500].split for i in first)
@@ -134,7 +134,7 @@ def test_intake_counts_many_problems_of_an_annotation_in_few_rows(
 ) -> None:
     with database.write() as session:
         entities = adopt_project(session, 8)
-        apply_config(session, entities, ENTITY_CONFIG)
+        apply_config(session, entities, ENTITY_CONFIG, max_text_chars=MAX_TEXT_CHARS)
         task = apply_tasks(session, entities, tasks(1), options)[1]
         region = {"from_name": "terms", "to_name": "text", "type": "labels"}
         regions = [{**region, "value": {"start": 900, "end": 901, "labels": ["PRICE"]}}] * 500
@@ -196,18 +196,18 @@ def test_intake_of_a_config_with_other_labels_hands_back_to_the_teacher(
     with database.write() as session:
         (row,) = aspects_of(session, project.id)
         row.server, row.trained_revision = "student", 9
-        assert not apply_config(session, project, CHOICE_CONFIG)
-        assert apply_config(session, project, CHOICE_CONFIG.replace("Trade", "Deal"))
+        assert not apply_config(session, project, CHOICE_CONFIG, max_text_chars=MAX_TEXT_CHARS)
+        assert apply_config(session, project, CHOICE_CONFIG.replace("Trade", "Deal"), max_text_chars=MAX_TEXT_CHARS)
         (row,) = aspects_of(session, project.id)
         assert (row.server, row.trained_revision) == ("teacher", 0)
 
 
 def test_intake_of_an_unreadable_config_says_so_and_keeps_the_aspect(database: Database, project: ProjectRow) -> None:
     with database.write() as session:
-        assert apply_config(session, project, "<View><broken")
+        assert apply_config(session, project, "<View><broken", max_text_chars=MAX_TEXT_CHARS)
         assert aspects_of(session, project.id) == []
         assert len(aspects_of(session, project.id, active_only=False)) == 1
         assert [subject for subject, _, _ in set_asides(session, project)] == ["tag"]
-        assert apply_config(session, project, CHOICE_CONFIG)
+        assert apply_config(session, project, CHOICE_CONFIG, max_text_chars=MAX_TEXT_CHARS)
         assert [row.name for row in aspects_of(session, project.id)] == ["stage"]
         assert set_asides(session, project) == []

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from handover.domain import Split
+from handover.domain import Annotation, Span, Split
 from handover.labelstudio.protocol import TaskIn
+from handover.preannotation import Shown
 from handover.runtime import Runtime
 from handover.serving import compose, go_live, live, predict, register, version_of, wanted
 from handover.settings import Settings
@@ -134,10 +135,51 @@ def test_serving_leaves_out_a_stored_answer_that_does_not_fit_any_more(runtime: 
     with runtime.database.read() as session:
         served = live(session, project)
         row = tasks_by_ls_id(session, project.id, [next(iter(given))]).popitem()[1]
-    from handover.domain import Annotation
-    from handover.preannotation import Shown
-
     stale = {(row.id, served[0].row.id): Shown(Annotation(cats=("Gone",)), None)}
     prediction = compose(project, served, row, stale)
     assert prediction is None or prediction.result == []
     assert "Gone" in caplog.text
+
+
+def test_serving_gives_each_region_its_own_score(runtime: Runtime) -> None:
+    project = register(runtime, 7, ENTITY_CONFIG)
+    shown(runtime, project, tasks(40))
+    with runtime.database.read() as session:
+        served = live(session, project)
+        rows = tasks_by_ls_id(session, project.id, range(1, 41)).values()
+        row = next(row for row in rows if row.split != Split.GOLD.value)
+    spans = (Span(0, 2, "PLACE"), Span(3, 5, "PRICE"))
+    given = {(row.id, served[0].row.id): Shown(Annotation(spans=spans), 0.25, (0.75, 0.5))}
+    prediction = compose(project, served, row, given)
+    assert prediction is not None
+    assert prediction.score == 0.25
+    assert [region["score"] for region in prediction.result] == [0.75, 0.5]
+
+
+RELATION_CONFIG = """
+<View>
+  <Text name="text" value="$text"/>
+  <Relations><Relation value="in"/></Relations>
+  <Labels name="terms" toName="text" choice="multiple"><Label value="GOOD"/><Label value="PLACE"/></Labels>
+</View>
+"""
+
+
+def test_serving_sends_a_region_once_that_two_aspects_predict(tmp_path: Path, database) -> None:
+    text = "copper in Santos, zinc in Santos"
+    spans = [{"start": 0, "end": 6, "label": "GOOD"}, {"start": 10, "end": 16, "label": "PLACE"}]
+    zinc = {"start": 18, "end": 22, "label": "GOOD"}
+    graph = {"spans": [*spans, zinc], "relations": [{"head": 0, "child": 1, "label": "in"}]}
+    path = tmp_path / "both.jsonl"
+    path.write_text(json.dumps({"text": text, "teacher": {"relations": graph, "terms": [spans[0], zinc]}}))
+    runtime = Runtime(Settings(teacher="recorded", teacher_recorded=path))
+    try:
+        project = register(runtime, 7, RELATION_CONFIG)
+        (regions,) = shown(runtime, project, [TaskIn(id=1, data={"text": text})]).values()
+    finally:
+        runtime.close()
+    by_words = {region["value"]["text"]: region["id"] for region in regions if region["type"] == "labels"}
+    assert sorted(by_words) == ["Santos", "copper", "zinc"]
+    assert len(regions) == 4
+    (relation,) = [region for region in regions if region["type"] == "relation"]
+    assert (relation["from_id"], relation["to_id"]) == (by_words["copper"], by_words["Santos"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 from sqlalchemy import inspect, text
 
+from handover.domain import Aspect, Kind, Label
 from handover.errors import ConfigError, NotFoundError, UnavailableError
 from handover.store import annotations, jobs, projects
 from handover.store.database import Database
@@ -98,3 +100,66 @@ def test_secrets_are_not_in_the_clear_in_the_database(database: Database, tmp_pa
         assert SecretBox.open(key="", data_dir=tmp_path).get(session, "token") == "very-secret-token"
         with pytest.raises(ConfigError, match="another key"):
             SecretBox("wrong").get(session, "token")
+
+
+RELATIONS = Aspect(
+    "relations",
+    "text",
+    Kind.RELATIONS,
+    (Label("in", "inside of"),),
+    "text",
+    span_labels=(Label("PLACE", "a town"),),
+    spans_from="terms",
+)
+
+
+@pytest.mark.parametrize(
+    "aspect",
+    [
+        Aspect("stage", "text", Kind.CHOICE, (Label("Bid", "buys"),), "text", "Which stage?"),
+        Aspect("topics", "text", Kind.CHOICES, (Label("Price"),), "mail.body", required=True),
+        RELATIONS,
+    ],
+)
+def test_store_keeps_aspects_as_they_are(database: Database, aspect: Aspect) -> None:
+    with database.write() as session:
+        project = ProjectRow(ls_id=1, options={})
+        session.add(project)
+        session.flush()
+        assert projects.put_aspects(session, project, [aspect])
+        assert not projects.put_aspects(session, project, [aspect])
+        (row,) = projects.aspects_of(session, project.id)
+    assert projects.aspect_of(row) == aspect
+
+
+def test_store_keeps_the_definitions_of_older_rows_equal() -> None:
+    aspect = Aspect("stage", "text", Kind.CHOICE, (Label("Bid", "buys"),), "text", "Which stage?")
+    assert projects.definition_of(aspect) == {
+        "to_name": "text",
+        "kind": "choice",
+        "labels": [["Bid", "buys"]],
+        "text_field": "text",
+        "question": "Which stage?",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "server"),
+    [
+        ({"spans_from": "other"}, "teacher"),
+        ({"span_labels": (Label("CITY"),)}, "teacher"),
+        ({"question": "?"}, "student"),
+    ],
+)
+def test_store_student_of_relations_goes_when_the_spans_change(
+    database: Database, change: dict[str, object], server: str
+) -> None:
+    with database.write() as session:
+        project = ProjectRow(ls_id=1, options={})
+        session.add(project)
+        session.flush()
+        projects.put_aspects(session, project, [RELATIONS])
+        (row,) = projects.aspects_of(session, project.id)
+        row.server = "student"
+        assert projects.put_aspects(session, project, [replace(RELATIONS, **change)])
+        assert row.server == server

@@ -6,11 +6,13 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from handover.commands.files import read_text
+from handover.commands.guidelines import Guidelines, read_guidelines
 from handover.commands.instructions import instructions_html
 from handover.domain import Aspect
 from handover.errors import ConfigError, HandoverError
@@ -19,7 +21,9 @@ from handover.labelstudio.client import LabelStudioClient, ProjectInfo
 from handover.labelstudio.label_config import parse_label_config, without_declaration
 from handover.runtime import TOKEN, Runtime
 from handover.serving import go_live, register, version_of, wanted
-from handover.store.projects import get_project
+from handover.store.projects import aspects_of, get_project
+from handover.teacher.build import check_config
+from handover.teaching import CONFIG, EXAMPLES
 
 Say = Callable[[str], None]
 
@@ -35,9 +39,14 @@ class ConnectRequest:
     title: str = ""
     data: Path | None = None
     guidelines: Path | None = None
+    aspect_guidelines: Mapping[str, Path] = field(default_factory=dict)
     fields: tuple[str, ...] = ()
     gold_share: float | None = None
     margin: float | None = None
+    teacher_config: Path | None = None
+    teacher_examples: int | None = None
+    budget: float | None = None
+    budget_day: float | None = None
     uncertainty_sampling: bool = False
 
 
@@ -73,28 +82,22 @@ def _connect(
     with runtime.database.write() as session:
         runtime.secrets.put(session, TOKEN, token)
     # Everything is read before anything is created, so that a bad file leaves no empty project behind.
-    guidelines = read_text(request.guidelines) if request.guidelines else ""
+    teacher_config = _teacher_config(request)
     known = client.project(request.project) if request.project is not None else None
     config = known.label_config if known is not None else _config_of(request)
     aspects = _check_config(config, say)
     tasks = _tasks_of(request, aspects)
+    names = [aspect.name for aspect in aspects]
+    guidelines = read_guidelines(request.guidelines, request.aspect_guidelines, names)
     info = known or _create(client, request, config, guidelines)
     say(f"{'Adopting' if known else 'Created'} project {info.id} “{info.title}” ({info.sampling.lower()}).")
     if tasks:
         say(f"Imported {client.import_tasks(info.id, tasks)} tasks.")
-    project_id, version = _register(runtime, info, request, guidelines)
+    project_id, version = _register(runtime, info, request, guidelines, teacher_config)
     _connect_backend(runtime, client, project_id, info, version, say)
     for kind in (JobKind.RECONCILE, JobKind.PREFETCH):
         runtime.queue.enqueue(kind, project_id)
     return Connected(project_id, info.id, f"{client.url}/projects/{info.id}", version)
-
-
-def read_text(path: Path) -> str:
-    """A file's text. Raises ConfigError when it cannot be read or is not UTF-8."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as UTF-8 text: {error}.") from error
 
 
 def read_tasks(path: Path, fields: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -146,10 +149,10 @@ def _config_of(request: ConnectRequest) -> str:
     return without_declaration(read_text(request.config)) if request.config is not None else ""
 
 
-def _create(client: LabelStudioClient, request: ConnectRequest, config: str, guidelines: str) -> ProjectInfo:
+def _create(client: LabelStudioClient, request: ConnectRequest, config: str, guidelines: Guidelines) -> ProjectInfo:
     title = request.title or (request.config.stem if request.config else "")
     sampling = "Uncertainty sampling" if request.uncertainty_sampling else DEFAULT_SAMPLING
-    return client.create_project(title, config, instruction=instructions_html(guidelines), sampling=sampling)
+    return client.create_project(title, config, instruction=instructions_html(guidelines.together), sampling=sampling)
 
 
 def _check_config(config: str, say: Say) -> tuple[Aspect, ...]:
@@ -176,12 +179,25 @@ def _tasks_of(request: ConnectRequest, aspects: Sequence[Aspect]) -> list[dict[s
     return tasks
 
 
-def _register(runtime: Runtime, info: ProjectInfo, request: ConnectRequest, guidelines: str) -> tuple[int, str]:
+def _teacher_config(request: ConnectRequest) -> str:
+    if request.teacher_config is None:
+        return ""
+    text = read_text(request.teacher_config)
+    check_config(text, name=str(request.teacher_config))
+    return text
+
+
+def _register(
+    runtime: Runtime, info: ProjectInfo, request: ConnectRequest, guidelines: Guidelines, teacher_config: str
+) -> tuple[int, str]:
     project_id = register(runtime, info.id, info.label_config, title=info.title, sampling=info.sampling).id
     with runtime.database.write() as session:
         project = get_project(session, project_id)
-        project.guidelines = guidelines or project.guidelines
-        given = {"gold_share": request.gold_share, "margin": request.margin}
+        project.guidelines = guidelines.shared or project.guidelines
+        for row in aspects_of(session, project_id):
+            row.guidelines = guidelines.own.get(row.name, row.guidelines)
+        names = ("gold_share", "margin", "budget", "budget_day", EXAMPLES)
+        given = {name: getattr(request, name) for name in names} | {CONFIG: teacher_config or None}
         project.options = {**(project.options or {}), **{k: v for k, v in given.items() if v is not None}}
         served = wanted(session, runtime, project)
         if project.ls_ml_backend_id is None:  # nothing is shown yet, so there is nothing to switch

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from handover.commands.ledger import money
 from handover.status import AspectStatus, ProjectStatus, Status
+from handover.totals import Totals
 
 
 def show_status(console: Console, status: Status) -> None:
@@ -12,7 +14,7 @@ def show_status(console: Console, status: Status) -> None:
     if not status.projects:
         console.print("No project is connected yet. Next: `handover connect --config FILE.xml --data FILE.jsonl`.")
     for project in status.projects:
-        _show_project(console, project)
+        _show_project(console, project, status.currency)
     running = [f"{job['kind']} {job['status']}" for job in status.jobs if job["status"] in ("queued", "started")]
     if running:
         console.print("Jobs: " + ", ".join(running))
@@ -20,13 +22,15 @@ def show_status(console: Console, status: Status) -> None:
         console.print(f"Job {job['id']} {job['status']}: {job['error']}", markup=False, style="yellow")
 
 
-def _show_project(console: Console, project: ProjectStatus) -> None:
+def _show_project(console: Console, project: ProjectStatus, currency: str) -> None:
     total = sum(project.tasks.values())
     console.print(f"[bold]Project {project.ls_id} “{project.title}”[/bold]: {project.finished} of {total} tasks done")
     console.print(f"  Label Studio shows {project.live_version}", markup=False)
     for aspect in project.aspects:
-        for line in _lines(aspect):
+        for line in [*_lines(aspect), *_spent(aspect.spent, currency)]:
             console.print(f"  {line}", markup=False)
+    if project.teacher_stopped:
+        console.print(f"  The teacher is not asked: {project.teacher_stopped}", markup=False, style="yellow")
     for aside in project.set_aside:
         verb = "repaired" if aside["repaired"] else "set aside"
         subject = f"{aside['subject']} {aside['name']}".strip()
@@ -51,3 +55,11 @@ def _lines(aspect: AspectStatus) -> list[str]:
     if aspect.promotion not in ("", aspect.reason):
         lines.append(f"  handed over: {aspect.promotion}")
     return lines
+
+
+def _spent(spent: Totals, currency: str) -> list[str]:
+    if not spent.calls + spent.cached:
+        return []
+    tokens = f"{spent.input_tokens:,} tokens in ({spent.cached_tokens:,} cached), {spent.output_tokens:,} out"
+    questions = f"{spent.calls:,} questions to the teacher, {spent.cached:,} answered from our own cache"
+    return [f"  {questions}: {tokens}, {money(spent.cost, currency)}"]

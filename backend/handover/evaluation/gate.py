@@ -14,7 +14,7 @@ from handover.domain import Annotation, Decision, Kind, Outcome
 from handover.evaluation.bootstrap import Classes, classes_of, paired_bootstrap
 from handover.evaluation.bounds import lower_bound, upper_bound
 from handover.evaluation.power import documents_for
-from handover.evaluation.scores import Counts, counts, metric, metric_of
+from handover.evaluation.scores import Counts, counts, errors_of, metric, metric_of
 
 _HOPELESS = 20
 """A difference that takes more than this many times the present gold to show is not worth waiting for."""
@@ -130,17 +130,16 @@ def _shortage(look: _Look, min_gold: int) -> Decision | None:
     if n < max(1, min_gold):
         needed = max(1, min_gold) - n
         reason = f"{n} of at least {max(1, min_gold)} gold tasks are annotated; {needed} more are needed."
-    elif not _has_answers(look):
+    elif not has_answers(look.kind, look.classes.rows):
         reason = f"None of the {n} gold tasks has anything to find; wait for gold with at least one label."
     else:
         return None
     return look.decision(Outcome.NEED_MORE, reason, low=-1.0, high=1.0, alpha=0.0, needed=needed)
 
 
-def _has_answers(look: _Look) -> bool:
-    if look.kind is Kind.CHOICE:
-        return True
-    return bool(np.any(look.classes.rows[:, 0] + look.classes.rows[:, 2] > 0))
+def has_answers(kind: Kind, table: Counts) -> bool:
+    """Whether the references have anything to find; without it every F score is 0 and says nothing."""
+    return kind is Kind.CHOICE or bool(np.any(table[:, 0] + table[:, 2] > 0))
 
 
 def _verdict(look: _Look, low: float) -> tuple[Outcome, int | None, str]:
@@ -163,7 +162,7 @@ def _verdict(look: _Look, low: float) -> tuple[Outcome, int | None, str]:
 def _details(look: _Look, resampled: NDArray[np.float64]) -> dict[str, Any]:
     low, high = np.quantile(resampled, [0.025, 0.975])
     width = look.classes.rows.shape[1] // 2
-    lead = _errors(look.kind, look.classes.rows[:, width:]) - _errors(look.kind, look.classes.rows[:, :width])
+    lead = errors_of(look.kind, look.classes.rows[:, width:]) - errors_of(look.kind, look.classes.rows[:, :width])
     sizes = look.classes.sizes
     return {
         "interval_95": [float(low), float(high)],
@@ -171,8 +170,3 @@ def _details(look: _Look, resampled: NDArray[np.float64]) -> dict[str, Any]:
         "losses": int(sizes[lead < 0].sum()),
         "ties": int(sizes[lead == 0].sum()),
     }
-
-
-def _errors(kind: Kind, rows: Counts) -> Counts:
-    """Errors in each row of counts: a wrong choice, or false alarms and misses."""
-    return 1 - rows[:, 0] if kind is Kind.CHOICE else rows[:, 1] + rows[:, 2]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from handover.domain import Annotation, Kind
+from handover.evaluation.span_errors import span_errors
 
 Counts = NDArray[np.float64]
 """One row a document. `choice`: [correct, 1]. Other kinds: [true positives, false positives, false
@@ -83,6 +84,11 @@ def counts(
     return np.array(rows, dtype=np.float64).reshape(len(rows), width)
 
 
+def errors_of(kind: Kind, table: Counts) -> Counts:
+    """Errors in each row of counts: a wrong choice, or false alarms and misses."""
+    return 1 - table[:, 0] if kind is Kind.CHOICE else table[:, 1] + table[:, 2]
+
+
 def score(
     kind: Kind,
     labels: Collection[str],
@@ -93,8 +99,9 @@ def score(
 
     Details of `choice`: cats_acc, cats_micro_f, cats_macro_f, cats_f_per_type, and `confusions`: the
     (reference, predicted or None, count) of all wrong answers, most frequent first. Other kinds, with their
-    prefix (ents, spans, cats_micro, rel_micro): _p, _r, _f, and the table per label. Tables hold p, r, f and
-    support (times in the references). Macro averages run over all `labels`, as in spaCy.
+    prefix (ents, spans, cats_micro, rel_micro): _p, _r, _f, and the table per label; for entities and spans also
+    _confusions, _boundary_errors, _missed and _spurious (see `SpanErrors`). Tables hold p, r, f and support (times
+    in the references). Macro averages run over all `labels`, as in spaCy.
     """
     table = counts(kind, labels, references, predictions)
     value = float(metric(kind, table.sum(axis=0)))
@@ -102,6 +109,8 @@ def score(
     per_type = {label: _prf(*sums) for label, sums in _sums_per_label(kind, labels, pairs).items()}
     details = _choice_details(value, per_type, pairs) if kind is Kind.CHOICE else {}
     details |= _f_details(kind, table.sum(axis=0), per_type) if kind is not Kind.CHOICE else {}
+    if kind in {Kind.ENTITIES, Kind.SPANS}:
+        details |= span_errors(labels, pairs).details(metric_of(kind).removesuffix("_f"))
     return Scores(metric=metric_of(kind), value=value, n=len(references), details=details)
 
 
@@ -136,8 +145,7 @@ def _items(kind: Kind, labels: Collection[str], annotation: Annotation | None) -
     if kind in {Kind.CHOICE, Kind.CHOICES}:
         items = {(label,) for label in annotation.cats}
     elif kind is Kind.RELATIONS:
-        spans = annotation.spans
-        items = {(r.label, spans[r.head], spans[r.child]) for r in annotation.relations}
+        items = {(label, head, child) for head, child, label in annotation.edges}
     else:
         items = {(span.label, span.start, span.end) for span in annotation.spans}
     return {item for item in items if item[0] in labels}

@@ -86,16 +86,30 @@ def simulate_gate(
 
     Seeded: the same arguments give the same result. Raises ValueError for a `World` that cannot be.
     """
+    alphas = spend(alpha, looks, planned or max(looks))
+    return play(world, looks, alphas, margin=margin, runs=runs, resamples=resamples, seed=seed)
+
+
+def play(
+    world: World,
+    looks: Sequence[int],
+    alphas: Sequence[float],
+    *,
+    margin: float,
+    runs: int,
+    resamples: int,
+    seed: int,
+) -> Simulation:
+    """`simulate_gate` with the error rate of each look given."""
     rng = np.random.default_rng(seed)
-    alphas = _alphas(alpha, looks, planned or max(looks))
     gate: list[int] = []
     naive = 0
     for _ in range(runs):
         ahead = False
         for (student, teacher), level in zip(_project(world, looks, rng), alphas, strict=True):
-            difference = _value(world.kind, student) - _value(world.kind, teacher)
+            difference = value(world.kind, student) - value(world.kind, teacher)
             ahead = ahead or difference > 0
-            if difference > -margin and _promotes(
+            if difference > -margin and promotes(
                 world.kind, student, teacher, alpha=level, margin=margin, resamples=resamples, seed=seed
             ):
                 gate.append(len(student))
@@ -111,20 +125,23 @@ def simulate_gate(
     )
 
 
-def _alphas(alpha: float, looks: Sequence[int], planned: int) -> list[float]:
+def spend(alpha: float, looks: Sequence[int], planned: int) -> list[float]:
+    """The error rate of each look, one after the other."""
     spent: list[Look] = []
     for n in looks:
         spent.append(Look(n, planned, next_alpha(alpha, n=n, planned=planned, spent=spent)))
     return [look.alpha for look in spent]
 
 
-def _value(kind: Kind, table: Counts) -> float:
+def value(kind: Kind, table: Counts) -> float:
+    """The metric on all documents."""
     return float(metric(kind, table.sum(axis=0)))
 
 
-def _promotes(
+def promotes(
     kind: Kind, student: Counts, teacher: Counts, *, alpha: float, margin: float, resamples: int, seed: int
 ) -> bool:
+    """Whether the gate would hand over."""
     if margin == 0:  # The same answer as from the bound, without computing what is below zero.
         return is_better(kind, student, teacher, alpha=alpha, resamples=resamples, seed=seed)
     return lower_bound(kind, student, teacher, alpha=alpha, resamples=resamples, seed=seed) > -margin
@@ -132,13 +149,13 @@ def _promotes(
 
 def _project(world: World, looks: Sequence[int], rng: np.random.Generator) -> Iterator[tuple[Counts, Counts]]:
     """The counts of student and teacher at each look of one project."""
-    students, teacher = _draw(world, max(looks), len(looks), rng)
+    students, teacher = draw(world, max(looks), len(looks), rng)
     for number, n in enumerate(looks):
         yield students[number if world.retrained else 0][:n], teacher[:n]
 
 
-def _draw(world: World, n: int, looks: int, rng: np.random.Generator) -> tuple[list[Counts], Counts]:
-    """The counts of a student for each look (one, if it stays the same) and of the teacher."""
+def draw(world: World, n: int, looks: int, rng: np.random.Generator) -> tuple[list[Counts], Counts]:
+    """Counts on `n` documents: of a student for each look (one, if it stays the same), and of the teacher."""
     where_wrong, where_right = world.student_right
     sizes = np.ones(n, dtype=np.int64) if world.kind is Kind.CHOICE else rng.poisson(world.spans, n)
     teacher = rng.binomial(sizes, world.teacher)

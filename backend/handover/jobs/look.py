@@ -16,6 +16,7 @@ from handover.store.models import AspectRow, EvaluationRow, ProjectRow, StudentR
 from handover.store.projects import aspect_of
 from handover.store.students import last_evaluation, looks_of
 from handover.store.tasks import count_by_split
+from handover.teacher.calls import Purpose
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _teacher_answers(
         teacher = None
     if teacher is None:
         return "", [None] * len(gold)
-    answers = teacher.annotate([task.text for task in gold], runtime.answers)
+    answers = teacher.annotate([task.text for task in gold], runtime.answers, purpose=Purpose.GOLD.value)
     return teacher.id, [FAILED if a.status is AnswerStatus.FAILED else a.annotation for a in answers]
 
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from handover.domain import AnswerStatus
 from handover.errors import ConfigError, TeacherError
-from handover.preannotation import ask, needs_asking, stored
+from handover.jobs import batches
+from handover.preannotation import ask, missing_of
 from handover.runtime import Runtime
 from handover.serving import Served, answer, compose, live, version_of
 from handover.store.models import ProjectRow, TaskRow
 from handover.store.projects import get_project
-from handover.store.tasks import open_tasks, set_pushed
+from handover.store.tasks import open_tasks, set_pushed, still_open
+from handover.teacher.calls import Purpose
 
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[dict[str, object]], None]
 
-BATCH = 32
-"""Tasks asked about before their answers are stored: what a killed job loses at most."""
+CHUNK = 64
+"""Tasks asked about before their predictions are pushed: what a killed job loses at most, and what annotators who
+are quick wait for."""
+
+FEW = 5
+"""So many questions can fail on their own account; when more fail and none is answered, the teacher is away."""
 
 
 def run(runtime: Runtime, project_id: int, progress: Progress) -> dict[str, object]:
@@ -27,11 +34,21 @@ def run(runtime: Runtime, project_id: int, progress: Progress) -> dict[str, obje
         project = get_project(session, project_id)
         served = live(session, project)
         tasks = list(open_tasks(session, project_id, limit=runtime.settings.prefetch))
-    asked = 0
-    for s in (s for s in served if s.student is None):
-        asked += _ask_missing(runtime, project, s, tasks, progress)
+    collected = batches.collect(runtime, project, served)
     pushed = push_known(runtime, project, served, tasks)
-    return {"asked": asked, "pushed": pushed}
+    report: dict[str, object] = {"collected": collected, "sent": 0, "asked": 0}
+    by_teacher = [s for s in served if s.student is None]
+    try:
+        under_way = {s.row.id: batches.submit(runtime, project, s, tasks) for s in by_teacher}
+        report["sent"] = sum(len(ids) for ids in under_way.values())
+        for asked, chunk in _ask_missing(runtime, project, by_teacher, tasks, under_way):
+            pushed += push_known(runtime, project, served, chunk)
+            report["asked"] = asked
+            progress({"asked": asked, "pushed": pushed})
+    except TeacherError as error:
+        logger.warning("Project %d: %s", project.ls_id, error)
+        report["stopped"] = str(error)
+    return {**report, "pushed": pushed}
 
 
 def push_known(runtime: Runtime, project: ProjectRow, served: Sequence[Served], tasks: Sequence[TaskRow]) -> int:
@@ -52,21 +69,28 @@ def push_known(runtime: Runtime, project: ProjectRow, served: Sequence[Served], 
 
 
 def _ask_missing(
-    runtime: Runtime, project: ProjectRow, served: Served, tasks: Sequence[TaskRow], progress: Progress
-) -> int:
-    rows = stored(runtime, served.row, tasks, served.version)
-    missing = [task for task in tasks if needs_asking(rows.get(task.id))]
-    for start in range(0, len(missing), BATCH):
-        try:
-            ask(runtime, project, served.row, missing[start : start + BATCH])
-        except TeacherError as error:
-            logger.warning("Aspect %s: %s", served.row.name, error)
-            return start
-        progress(
-            {
-                "aspect": served.row.name,
-                "asked": start + len(missing[start : start + BATCH]),
-                "of": len(missing),
-            }
-        )
-    return len(missing)
+    runtime: Runtime,
+    project: ProjectRow,
+    by_teacher: Sequence[Served],
+    tasks: Sequence[TaskRow],
+    under_way: dict[int, set[int]],
+) -> Iterator[tuple[int, Sequence[TaskRow]]]:
+    """Ask chunk by chunk; yields how many questions were asked so far and the chunk's tasks.
+
+    What annotators finished or opened meanwhile is not asked about. Raises TeacherError when none of many questions
+    was answered: then the others will not be, either.
+    """
+    asked = 0
+    for start in range(0, len(tasks), CHUNK):
+        with runtime.database.read() as session:
+            open_ids = still_open(session, [task.id for task in tasks[start : start + CHUNK]])
+        chunk = [task for task in tasks[start : start + CHUNK] if task.id in open_ids]
+        before = asked
+        for s in by_teacher:
+            missing = [t for t in missing_of(runtime, s.row, chunk, s.version) if t.id not in under_way[s.row.id]]
+            answers = ask(runtime, project, s.row, missing, purpose=Purpose.PREFETCH) if missing else []
+            asked += len(answers)
+            if len(answers) >= FEW and all(a.status is AnswerStatus.FAILED for a in answers):
+                raise TeacherError(f"Aspect {s.row.name!r}: no question was answered. {answers[-1].problems[0]}")
+        if asked > before:
+            yield asked, chunk

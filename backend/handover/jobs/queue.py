@@ -6,7 +6,9 @@ per aspect (RQ's rate limit with a concurrency of one).
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import time
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,20 +18,22 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry as RedisRetry
 from rq import Queue, Retry
-from rq.exceptions import NoSuchJobError
-from rq.job import Job
+from rq.command import send_stop_job_command
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.job import Job, JobStatus
 from rq.rate_limit import RateLimit
 from rq.serializers import JSONSerializer
 
-from handover.errors import UnavailableError
+from handover.errors import NotFoundError, UnavailableError
 from handover.store import jobs as job_store
 from handover.store.database import Database
 from handover.store.models import utcnow
 
 logger = logging.getLogger(__name__)
 
-QUEUE_NAMES = ("handover-quick", "handover-train")
-"""Queues in the order in which a worker empties them: short jobs never wait for a whole training to be next."""
+QUEUE_NAMES = ("handover-quick", "handover-train", "handover-idle")
+"""Queues in the order in which a worker empties them: short jobs never wait for a whole training to be next, and
+what nobody waits for comes last."""
 
 RESULT_TTL = 3600
 """Seconds that Redis keeps a finished job; the store keeps its row for good."""
@@ -39,6 +43,12 @@ FAILURE_TTL = 7 * 24 * 3600
 
 RETRY_INTERVALS = (10, 60, 300)
 """Seconds before a failed job is tried again: when Label Studio or the teacher is away, it needs a while."""
+
+STOP_PATIENCE = 10.0
+"""Seconds that a job has to stop when it is canceled."""
+
+STOP_INTERVAL = 0.1
+"""Seconds between two looks whether it has."""
 
 GRACE = timedelta(seconds=30)
 """A row younger than this may belong to a job that is just being pushed or just ended."""
@@ -51,6 +61,7 @@ class JobKind(str, Enum):
     RETRAIN = "retrain"
     REFRESH = "refresh"
     RECONCILE = "reconcile"
+    HINTS = "hints"
 
 
 @dataclass(frozen=True)
@@ -65,12 +76,13 @@ class JobPolicy:
 
 def policies(*, train_timeout: int) -> dict[JobKind, JobPolicy]:
     """The policy of each kind of job."""
-    quick, train = QUEUE_NAMES
+    quick, train, idle = QUEUE_NAMES
     return {
         JobKind.PREFETCH: JobPolicy(quick, timeout=3600, retries=True, exclusive=True),
         JobKind.REFRESH: JobPolicy(quick, timeout=1800, retries=True, exclusive=True),
         JobKind.RECONCILE: JobPolicy(quick, timeout=1800, retries=False, exclusive=True),
         JobKind.RETRAIN: JobPolicy(train, timeout=train_timeout, retries=False, exclusive=True),
+        JobKind.HINTS: JobPolicy(idle, timeout=train_timeout, retries=False, exclusive=True),
     }
 
 
@@ -138,6 +150,43 @@ class JobQueue:
             return None
         except redis.RedisError as error:
             raise UnavailableError(f"Redis is not available: {type(error).__name__}.") from error
+
+    def cancel(self, job_id: str) -> str:
+        """Stop a job that waits or runs; returns its status afterwards: `canceled`, unless it ended by itself.
+
+        A running one is killed together with what it started; students, decisions and versions are written in
+        one step at the end, so nothing is left half done. Raises NotFoundError for a job that does not wait or
+        run, UnavailableError when Redis is away or the job does not stop.
+        """
+        self._check_active(job_id)
+        deadline = time.monotonic() + STOP_PATIENCE
+        while not self._is_over(job_id):
+            if time.monotonic() > deadline:
+                raise UnavailableError(f"Job {job_id} did not stop in {STOP_PATIENCE:.0f} s. Is its worker running?")
+            self._stop(job_id)
+            time.sleep(STOP_INTERVAL)
+        job = self.fetch(job_id)
+        with self.database.write() as session:
+            row = job_store.get_job(session, job_id)
+            if row is not None and row.status in job_store.ACTIVE and not (job is not None and job.is_finished):
+                job_store.set_ended(session, job_id, status="canceled", error="Canceled.")
+            return row.status if row is not None else "canceled"
+
+    def _check_active(self, job_id: str) -> None:
+        with self.database.read() as session:
+            row = job_store.get_job(session, job_id)
+        if row is None or row.status not in job_store.ACTIVE:
+            found = "There is no such job" if row is None else f"It is {row.status}"
+            raise NotFoundError(f"Job {job_id!r} neither waits nor runs. {found}; see `handover jobs`.")
+
+    def _stop(self, job_id: str) -> None:
+        job = self.fetch(job_id)
+        # It may end, or start, between two looks at it: the next look tells.
+        with contextlib.suppress(InvalidJobOperation, NoSuchJobError):
+            if job is not None and job.get_status() is JobStatus.STARTED:
+                send_stop_job_command(self.connection, job_id, serializer=JSONSerializer)
+            elif job is not None:
+                job.cancel()
 
     def mark_lost(self) -> list[str]:
         """Close the rows of jobs that Redis lost or whose worker was killed; returns their ids.

@@ -48,6 +48,7 @@ def run(runtime: Runtime, project_id: int, progress: Progress, *, full: bool = F
     try:
         client = runtime.label_studio()
     except ConfigError as error:
+        runtime.queue.enqueue(JobKind.PREFETCH, project.id)  # it also fetches the answers of batches
         return {"skipped": str(error)}
     info = client.project(project.ls_id)
     register(runtime, project.ls_id, info.label_config, title=info.title, sampling=info.sampling)

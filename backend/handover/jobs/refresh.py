@@ -12,6 +12,7 @@ from collections.abc import Callable
 from handover.domain import Split
 from handover.errors import ConfigError
 from handover.jobs.prefetch import push_known
+from handover.jobs.queue import JobKind
 from handover.labelstudio.client import LabelStudioClient
 from handover.runtime import Runtime
 from handover.serving import go_live, version_of, wanted
@@ -43,8 +44,12 @@ def run(runtime: Runtime, project_id: int, progress: Progress) -> dict[str, obje
         project = get_project(session, project_id)
         # What is wanted may have changed meanwhile; only what was pushed goes live.
         now = wanted(session, runtime, project)
+        switched = False
         if version_of(now) == version:
+            switched = project.live_version != version
             go_live(project, now)
+    if switched and any(s.student is None for s in now):
+        runtime.queue.enqueue(JobKind.PREFETCH, project_id)  # a new teacher has answered nothing yet
     logger.info("Project %d shows %s (%d predictions pushed)", project.ls_id, version, pushed)
     return {"version": version, "pushed": pushed}
 

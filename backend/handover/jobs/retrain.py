@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from handover.domain import Annotation, Aspect, Outcome, Server
 from handover.errors import TrainingError
 from handover.evaluation.scores import score
 from handover.examples import Examples, LabelledTask, load_examples
+from handover.fewshot import renew
 from handover.intake import text_of
 from handover.jobs.look import Look, take_look
 from handover.jobs.queue import JobKind
@@ -34,6 +38,9 @@ from handover.versions import teacher_version
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[dict[str, object]], None]
+
+WORKDIR = "handover-train-"
+"""What the names of the folders begin with in which trainings run."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +64,25 @@ class Snapshot:
 
 def run(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:
     """Train on what people finished, compare with the teacher on gold, and promote what won."""
+    report = _train_and_compare(runtime, aspect_id, progress)
+    # Last, so that this training still had the silver of the teacher that has answered until now.
+    if renew(runtime.database, runtime.settings, aspect_id):
+        report["examples"] = "renewed"
+        with runtime.database.read() as session:
+            runtime.queue.enqueue(JobKind.REFRESH, get_aspect(session, aspect_id).project_id)
+    return report
+
+
+def _train_and_compare(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:
     snapshot = _snapshot(runtime, aspect_id)
     with runtime.database.write() as session:
         get_aspect(session, aspect_id).attempted_revision = snapshot.revision
     _check_enough(runtime, snapshot)
-    progress({"step": "training", "train": len(snapshot.examples.train), "dev": len(snapshot.examples.dev)})
+    progress({"phase": "training", "train": len(snapshot.examples.train), "dev": len(snapshot.examples.dev)})
     student = _train_once(runtime, snapshot, progress)
-    progress({"step": "evaluating", "student": student.version})
+    if runtime.settings.hints:
+        runtime.queue.enqueue(JobKind.HINTS, aspect_id)
+    progress({"phase": "evaluating", "student": student.version})
     look = take_look(runtime, snapshot.project, snapshot.row, student, snapshot.examples)
     if look is None:
         return {"student": student.version, "outcome": "no new gold"}
@@ -85,7 +104,7 @@ def _snapshot(runtime: Runtime, aspect_id: int) -> Snapshot:
         examples = load_examples(session, row, max_text_chars=runtime.settings.max_text_chars)
         aspect = aspect_of(row)
         version = teacher_version(row.name, teacher_id_of(runtime, project, row))
-        silver = _said(silver_of(session, row, version), aspect)
+        silver = _said(silver_of(session, row, version, min_score=runtime.settings.teacher_min_agreement), aspect)
         answers = _said(answers_on_finished(session, row, version), aspect)
     return Snapshot(project, row, aspect, examples=examples, silver=silver, answers=answers, revision=revision)
 
@@ -140,13 +159,18 @@ def _options(settings: Settings, aspect: Aspect) -> TrainOptions:
 
 def _train(runtime: Runtime, snapshot: Snapshot, options: TrainOptions, version: str, progress: Progress) -> StudentRow:
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="handover-train-") as folder:
+
+    def report(info: dict[str, Any]) -> None:
+        progress({"phase": "training", **info, **time_left(info, time.monotonic() - started)})
+
+    remove_workdirs(older_than=runtime.settings.train_timeout)
+    with tempfile.TemporaryDirectory(prefix=WORKDIR) as folder:
         trained = train_student(
             snapshot.aspect,
             snapshot.training_set,
             options=options,
             workdir=Path(folder),
-            on_progress=lambda info: progress({"step": "training", **info}),
+            on_progress=report,
         )
         uri = runtime.artifacts.save(trained.path, version, {"aspect": snapshot.aspect.name})
     row = _student_row(snapshot, trained, version=version, uri=uri, seconds=time.monotonic() - started)
@@ -156,6 +180,24 @@ def _train(runtime: Runtime, snapshot: Snapshot, options: TrainOptions, version:
             return known
         session.add(row)
     return row
+
+
+def time_left(info: Mapping[str, Any], seconds: float) -> dict[str, float]:
+    """How long a training took so far, and at most will still take, in seconds.
+
+    At most, because most trainings stop before their last step.
+    """
+    done = (info["candidate"] - 1 + info["step"] / info["max_steps"]) / info["candidates"]
+    left = {"seconds_left": round(seconds / done - seconds, 1)} if done > 0 else {}
+    return {"seconds": round(seconds, 1), **left}
+
+
+def remove_workdirs(*, older_than: float) -> None:
+    """Remove the folders of trainings that were killed: those older, in seconds, than a training may be."""
+    for path in Path(tempfile.gettempdir()).glob(f"{WORKDIR}*"):
+        with contextlib.suppress(FileNotFoundError):  # another worker does the same
+            if time.time() - path.stat().st_mtime > older_than:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _student_row(snapshot: Snapshot, trained: TrainedStudent, *, version: str, uri: str, seconds: float) -> StudentRow:

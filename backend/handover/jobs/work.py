@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rq import get_current_job
 
 from handover.errors import HandoverError
+from handover.jobs import hints as hints_job
 from handover.jobs import prefetch as prefetch_job
 from handover.jobs import reconcile as reconcile_job
 from handover.jobs import refresh as refresh_job
@@ -45,6 +46,12 @@ def reconcile(project_id: int, full: bool = False) -> Report:
     """Fetch what webhooks lost."""
     with _job() as (runtime, progress):
         return reconcile_job.run(runtime, project_id, progress, full=full)
+
+
+def hints(aspect_id: int) -> Report:
+    """Look for annotations that may be wrong."""
+    with _job() as (runtime, progress):
+        return hints_job.run(runtime, aspect_id, progress)
 
 
 @contextmanager

@@ -1,44 +1,36 @@
 """A labeling config (XML) read as the aspects Handover works on and the tags it has to set aside.
 
-The XML is parsed by Label Studio's own `LabelInterface`. What is checked here is what its frontend does with
-a tag beyond that: labels taken from the task, controls that are shown only sometimes, values that are no
-plain task variable (seen in the sources of Label Studio 1.23.2: `tags/control/*.jsx`, `utils/data.js`).
+The XML is parsed by Label Studio's own `LabelInterface`; what is checked beyond that is in `config_problems`.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from handover.domain import Aspect, Kind, Label
 from handover.errors import ConfigError
-
-SUPPORTED = frozenset({Kind.CHOICE, Kind.ENTITIES})
-"""The kinds that have a teacher task, a student recipe and a conversion."""
+from handover.labelstudio.config_elements import Element, element_of
+from handover.labelstudio.config_problems import (
+    KINDS,
+    PLAIN_VARIABLE,
+    TASK_VARIABLE,
+    problem_of_control,
+    problem_of_relations,
+    relation_labels,
+    supported,
+)
 
 MAX_CONFIG_CHARS = 1_000_000
 """Longer labeling configs are refused; a label takes about 50 characters."""
 
-_KINDS = {
-    ("choices", "single"): Kind.CHOICE,
-    ("choices", "single-radio"): Kind.CHOICE,
-    ("choices", "multiple"): Kind.CHOICES,
-    ("labels", "single"): Kind.ENTITIES,
-    # A region with two labels is two spans that overlap.
-    ("labels", "multiple"): Kind.SPANS,
-}
-_SPELLINGS = {
-    Kind.CHOICE: "<Choices choice='single'>",
-    Kind.ENTITIES: "<Labels>",
-}
+RELATIONS_NAME = "relations"
+"""The name of the aspect of a <Relations> tag, which Label Studio needs no name for."""
+
 _FINE_PRINT = {"5", "6"}  # sizes below a <Header>'s usual 4: how to answer rather than what
-_CONDITIONS = ("visiblewhen", "whentagname", "whenlabelvalue", "whenchoicevalue", "whenrole")
-_PLAIN_VARIABLE = re.compile(r"\$([A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*)")
-# What the frontend replaces by a field of the task (`parseValue`), anywhere in a value.
-_TASK_VARIABLE = re.compile(r"\$[A-Za-z0-9_\[\].{}]+")
 _DECLARATION = re.compile(r"^\s*<\?xml\s[^>]*\?>")
 
 
@@ -60,59 +52,40 @@ class ParsedConfig:
 
 
 @dataclass(frozen=True)
-class _Element:
-    """One XML element as the frontend sees it: lower-case tag and attribute names."""
+class _Control:
+    """A control tag, its question, and why it cannot be used (empty if it can)."""
 
-    node: Any
-    tag: str
-    attrs: Mapping[str, str]
-
-    @property
-    def name(self) -> str:
-        return self.attrs.get("name", "")
-
-    @property
-    def shown(self) -> str:
-        name = f" name={_quoted(self.name)}" if self.name else ""
-        return f"<{_short(str(self.node.tag))}{name}>"
-
-    @property
-    def own_text(self) -> str:
-        return (self.node.text or "").strip()
-
-    def ancestors(self) -> Iterator[_Element]:
-        return (_element(node) for node in self.node.iterancestors())
-
-    def descendants(self, tag: str) -> list[_Element]:
-        found = (_element(node) for node in self.node.iterdescendants() if isinstance(node.tag, str))
-        return [element for element in found if element.tag == tag]
+    element: Element
+    question: str
+    problem: str = ""
 
 
 def parse_label_config(xml: str) -> ParsedConfig:
     """Read the aspects of a labeling config.
 
     One bad tag does not spoil the others: it is set aside with a reason. A label's name is what Label Studio
-    stores, its alias where it has one. An aspect's question is the nearest <Header> before its tag that no
-    other control tag has claimed already (a wrong question misleads the teacher more than none); one in small
-    print (size 5 or 6) only if there is no other.
+    stores, its alias where it has one; its hint is what the annotator reads: the hint, else the value behind
+    an alias. An aspect's question is the nearest <Header> before its tag that no other control tag has claimed
+    already (a wrong question misleads the teacher more than none); one in small print (size 5 or 6) only if
+    there is no other.
+
+    A <Relations> tag becomes an aspect with its name or, as it usually has none, "relations"; it connects the
+    regions of the config's only <Labels> tag on a <Text>.
 
     Raises ConfigError if the XML is broken, too long, holds a DOCTYPE, or has no control tag at all.
     """
     interface, elements = _read(without_declaration(xml))
     counts = Counter(element.name for element in elements if element.name)
-    aspects: list[Aspect] = []
-    aside: list[SetAside] = []
-    for element, question in _controls(elements, interface):
-        problem = _problem(element, interface, counts)
-        if problem:
-            aside.append(SetAside(element.name, str(element.node.tag), f"Tag {element.shown} {problem}"))
-        else:
-            aspects.append(_aspect(element, interface, question))
-    if not aspects and not aside:
+    controls = _checked(list(_controls(elements, interface)), interface, counts)
+    if not controls:
         raise ConfigError(
-            f"The labeling config has no control tag, so there is nothing to predict. Add one of these: {_supported()}."
+            f"The labeling config has no control tag, so there is nothing to predict. Add one of these: {supported()}."
         )
-    return ParsedConfig(tuple(aspects), tuple(aside))
+    spans = next((_aspect(c, interface) for c in controls if c.element.tag == "labels" and not c.problem), None)
+    return ParsedConfig(
+        tuple(_relations(c, spans) or _aspect(c, interface) for c in controls if not c.problem),
+        tuple(_set_aside(c) for c in controls if c.problem),
+    )
 
 
 def without_declaration(xml: str) -> str:
@@ -120,7 +93,7 @@ def without_declaration(xml: str) -> str:
     return _DECLARATION.sub("", xml.removeprefix("\ufeff")).strip()
 
 
-def _read(xml: str) -> tuple[Any, list[_Element]]:
+def _read(xml: str) -> tuple[Any, list[Element]]:
     if len(xml) > MAX_CONFIG_CHARS:
         raise ConfigError(
             f"The labeling config has {len(xml)} characters, the limit is {MAX_CONFIG_CHARS}. Shorten it."
@@ -137,14 +110,10 @@ def _read(xml: str) -> tuple[Any, list[_Element]]:
     except Exception as error:  # the SDK's own error class is private, and it lets some of lxml's through
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(f"The labeling config is not valid XML ({reason}). Correct it and try again.") from error
-    return interface, [_element(node) for node in root.iter() if isinstance(node.tag, str)]
+    return interface, [element_of(node) for node in root.iter() if isinstance(node.tag, str)]
 
 
-def _element(node: Any) -> _Element:
-    return _Element(node, node.tag.lower(), {key.lower(): value for key, value in node.attrib.items()})
-
-
-def _controls(elements: list[_Element], interface: Any) -> Iterator[tuple[_Element, str]]:
+def _controls(elements: list[Element], interface: Any) -> Iterator[_Control]:
     """The control tags in document order, each with its question."""
     question = fine_print = ""
     names = {control.name for control in interface.controls}
@@ -154,143 +123,78 @@ def _controls(elements: list[_Element], interface: Any) -> Iterator[tuple[_Eleme
         elif element.tag == "header":
             question = _header_text(element, names) or question
         elif _is_control(element, names):
-            yield element, question or fine_print
+            yield _Control(element, question or fine_print)
             question = fine_print = ""
 
 
-def _is_control(element: _Element, names: set[str]) -> bool:
+def _is_control(element: Element, names: set[str]) -> bool:
     if element.tag == "filter":
         return False
     nameless = element.tag in {"choices", "labels", "relations"}
     return nameless or (element.name in names and bool(element.attrs.get("toname")))
 
 
-def _header_text(element: _Element, names: set[str]) -> str:
+def _header_text(element: Element, names: set[str]) -> str:
     """A header's words; empty if they come from the task or only group the labels of a control tag."""
     if any(_is_control(ancestor, names) for ancestor in element.ancestors()):
         return ""
     text = (element.own_text or element.attrs.get("value", "")).strip()
-    return "" if _TASK_VARIABLE.search(text) else text
+    return "" if TASK_VARIABLE.search(text) else text
 
 
-def _aspect(element: _Element, interface: Any, question: str) -> Aspect:
-    control = interface.get_control(element.name)
-    hints = {name: label.attr.get("hint", "").strip() for name, label in control.labels_attrs.items()}
-    variable = _PLAIN_VARIABLE.fullmatch(control.objects[0].value)
+def _checked(found: Sequence[_Control], interface: Any, counts: Mapping[str, int]) -> list[_Control]:
+    """The controls with their problems; that of <Relations> depends on which <Labels> can be used."""
+    others = [c for c in found if c.element.tag != "relations"]
+    problems = {c.element.node: problem_of_control(c.element, interface, counts) for c in others}
+    usable = [c.element for c in others if c.element.tag == "labels" and not problems[c.element.node]]
+    relations = [c.element for c in found if c.element.tag == "relations"]
+    for element in relations:
+        problems[element.node] = problem_of_relations(
+            element, _name(element), tags=len(relations), usable=usable, counts=counts
+        )
+    return [replace(c, problem=problems[c.element.node]) for c in found]
+
+
+def _set_aside(control: _Control) -> SetAside:
+    element = control.element
+    return SetAside(element.name, str(element.node.tag), f"Tag {element.shown} {control.problem}")
+
+
+def _aspect(control: _Control, interface: Any) -> Aspect:
+    element, tag = control.element, interface.get_control(control.element.name)
+    variable = PLAIN_VARIABLE.fullmatch(tag.objects[0].value)
+    kind = KINDS[element.tag, element.attrs.get("choice", "single")]
     return Aspect(
         name=element.name,
-        to_name=control.to_name[0],
-        kind=_KINDS[element.tag, element.attrs.get("choice", "single")],
-        labels=tuple(Label(name, hint) for name, hint in hints.items()),
+        to_name=tag.to_name[0],
+        kind=kind,
+        labels=tuple(_label(name, label.attr) for name, label in tag.labels_attrs.items()),
         text_field=variable.group(1) if variable else "",
-        question=question,
+        question=control.question,
+        required=kind is Kind.CHOICES and element.attrs.get("required") == "true",
     )
 
 
-def _problem(element: _Element, interface: Any, counts: Mapping[str, int]) -> str:
-    """Why a control tag cannot be used, as the rest of a sentence; empty if it can."""
-    return (
-        _kind_problem(element)
-        or _name_problem(element, counts)
-        or _condition_problem(element)
-        or _object_problem(element, interface, counts)
-        or _label_problem(element, interface)
+def _relations(control: _Control, spans: Aspect | None) -> Aspect | None:
+    """The aspect of a <Relations> tag between the regions of `spans`; None for other tags."""
+    if control.element.tag != "relations" or spans is None:
+        return None
+    return Aspect(
+        name=_name(control.element),
+        to_name=spans.to_name,
+        kind=Kind.RELATIONS,
+        labels=tuple(_label(e.attrs["value"], e.attrs) for e in relation_labels(control.element)),
+        text_field=spans.text_field,
+        question=control.question,
+        span_labels=spans.labels,
+        spans_from=spans.name,
     )
 
 
-def _kind_problem(element: _Element) -> str:
-    choice = element.attrs.get("choice", "single")
-    kind = Kind.RELATIONS if element.tag == "relations" else _KINDS.get((element.tag, choice))
-    if kind in SUPPORTED:
-        return ""
-    detail = f" with choice={_quoted(choice)}" if element.tag in {"choices", "labels"} else ""
-    return f"{detail} is not supported. Supported: {_supported()}.".lstrip()
+def _name(relations: Element) -> str:
+    return relations.name or RELATIONS_NAME
 
 
-def _name_problem(element: _Element, counts: Mapping[str, int]) -> str:
-    for attribute in ("name", "toName"):
-        if not element.attrs.get(attribute.lower(), "").strip():
-            return f"has no {attribute}. Add one."
-    if "toName" not in element.node.attrib or "name" not in element.node.attrib:
-        return "spells its attributes in another case; Label Studio's server reads only name and toName."
-    if counts[element.name] > 1:
-        return f"shares its name with {counts[element.name] - 1} other tag(s). Give each its own."
-    return ""
-
-
-def _condition_problem(element: _Element) -> str:
-    for attribute in ("perRegion", "perItem"):
-        if element.attrs.get(attribute.lower()) == "true":
-            return f"asks about single regions or items ({attribute}), expected one question a text."
-    for place in (element, *element.ancestors()):
-        if place.tag == "repeater":
-            return "is repeated by a <Repeater>, expected one tag for one text."
-        condition = next((name for name in _CONDITIONS if place.attrs.get(name, "").strip()), "")
-        if condition:
-            return f"is shown only sometimes ({condition} on {place.shown}), expected one that always is."
-    return ""
-
-
-def _object_problem(element: _Element, interface: Any, counts: Mapping[str, int]) -> str:
-    control = interface.get_control(element.name)
-    if len(control.to_name) != 1 or len(control.objects) != 1:
-        return f"has toName={_quoted(element.attrs['toname'])}, expected the name of exactly one <Text> tag."
-    target = control.objects[0]
-    shown = f"<{_short(target.tag)} name={_quoted(target.name)}>"
-    if target.tag.lower() != "text":
-        return f"labels {shown}, supported is <Text> only."
-    if counts[target.name] > 1:
-        return f"labels {shown}, but several tags have that name. Give each tag a name of its own."
-    problem = _text_problem(target.value, {key.lower(): value for key, value in target.attr.items()})
-    return problem and f"labels {shown} {problem}"
-
-
-def _text_problem(value: str, attrs: Mapping[str, str]) -> str:
-    """What would make Label Studio show another text than the one in the task."""
-    if attrs.get("valuetype", "text") != "text":
-        return "whose text is fetched from a URL (valueType), expected a text in the task itself."
-    for attribute in ("encoding", "resolver"):
-        if attrs.get(attribute, "none") not in {"", "none"}:
-            return f"whose text is decoded by Label Studio ({attribute}), expected plain text."
-    if not _PLAIN_VARIABLE.fullmatch(value):
-        return f"with value={_quoted(value)}, expected one task field like '$text' (letters, digits and _)."
-    return ""
-
-
-def _label_problem(element: _Element, interface: Any) -> str:
-    child = "choice" if element.tag == "choices" else "label"
-    source = element.attrs.get("value", "")
-    if source.startswith("$") or element.attrs.get("apiurl"):
-        return f"takes its labels from elsewhere ({_short(source) or 'apiUrl'}). Write them into the config."
-    labels = interface.get_control(element.name).labels
-    if not labels:
-        return f"has no <{child.title()}> with a value. Add at least {2 if child == 'choice' else 1}."
-    if child == "choice" and len(labels) == 1:
-        return f"has only the choice {_quoted(labels[0])}, a decision needs two. Add the other one."
-    return next(filter(None, (_child_problem(label) for label in element.descendants(child))), "")
-
-
-def _child_problem(label: _Element) -> str:
-    """What would make Label Studio store another name than the one in the config."""
-    value = label.attrs.get("value", "")
-    if any(place.tag == "choice" or place.attrs.get("allownested") == "true" for place in label.ancestors()):
-        return "has nested choices or allowNested='true', expected a flat list of choices."
-    if label.attrs.get("alias"):
-        return ""
-    if label.own_text and label.own_text != value:
-        return f"has another text inside label {_quoted(value)}, which is what gets stored. Remove it."
-    if label.tag == "choice" and _TASK_VARIABLE.search(value):
-        return f"has the choice {_quoted(value)}, read as a task field by Label Studio. Give it an alias."
-    return ""
-
-
-def _supported() -> str:
-    return ", ".join(_SPELLINGS[kind] for kind in Kind if kind in SUPPORTED) + " on <Text>"
-
-
-def _quoted(value: str) -> str:
-    return f"'{_short(value)}'"
-
-
-def _short(value: str) -> str:
-    return value if len(value) <= 60 else f"{value[:57]}..."
+def _label(name: str, attrs: Mapping[str, str]) -> Label:
+    shown = attrs.get("value", name)
+    return Label(name, attrs.get("hint", "").strip() or (shown.strip() if shown != name else ""))

@@ -1,90 +1,119 @@
-"""The regions of kind `entities` read as spans: each one checked, repaired or dropped with a reason."""
+"""The regions of a <Labels> tag read as spans: each one checked, repaired or dropped with a reason."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from handover.domain import Aspect, Span
+from handover.domain import Span
 from handover.labelstudio.offsets import RegionFinder
 
 
 @dataclass(frozen=True)
+class RegionValue:
+    """The value of a region, the position of the region in its result (from 1), and its id as it came."""
+
+    number: int
+    id: Any
+    value: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class SpanReading:
-    """The spans that could be read, sorted and free of overlaps, and notes about the regions that gave none.
+    """The spans that could be read, sorted, and notes about the regions that gave none.
 
     `repaired` counts the spans that were moved; `lost` says that something was marked that cannot be read.
+    `by_region` tells which spans came from the region with an id: several where a region has several labels.
     """
 
     spans: tuple[Span, ...]
     repaired: int
     notes: tuple[str, ...]
     lost: bool
+    by_region: Mapping[str, tuple[Span, ...]]
 
 
 @dataclass(frozen=True)
 class _Found:
     span: Span
     repaired: bool
+    region: Any
 
 
 @dataclass(frozen=True)
 class _Dropped:
-    """Why a region gives no span. If `lost`, the annotator did mark something there."""
+    """Why a region or one of its labels gives no span. If `lost`, the annotator did mark something there."""
 
     note: str
     lost: bool = True
 
 
-def read_spans(values: Iterable[tuple[int, Mapping[str, Any]]], aspect: Aspect, text: str) -> SpanReading:
-    """Read the numbered values of an aspect's regions. Nothing in them raises."""
+def read_spans(
+    values: Iterable[RegionValue], labels: Sequence[str], text: str, *, overlapping: bool = False
+) -> SpanReading:
+    """Read the values of a tag's regions. Nothing in them raises.
+
+    With `overlapping`, spans may share characters and a region may have several labels, each of which makes a
+    span; without, only the longest of spans that overlap is kept.
+    """
     finder = RegionFinder(text)
     found: list[_Found] = []
-    notes: list[str] = []
-    lost = False
-    for number, value in values:
-        item = _read_span(value, aspect, finder)
-        if isinstance(item, _Found):
-            found.append(item)
-        else:
-            notes.append(f"Region {number} {item.note}.")
-            lost = lost or item.lost
-    kept, clashes = _without_overlaps(found, aspect, len(text))
-    spans = tuple(sorted(item.span for item in kept))
-    return SpanReading(spans, sum(item.repaired for item in kept), (*notes, *clashes), lost)
+    dropped: list[tuple[int, _Dropped]] = []
+    for value in values:
+        for item in _read_region(value, labels, finder, several=overlapping):
+            if isinstance(item, _Found):
+                found.append(item)
+            else:
+                dropped.append((value.number, item))
+    kept, clashes = _without_repeats(found) if overlapping else _without_overlaps(found, labels, len(text))
+    return SpanReading(
+        spans=tuple(sorted(item.span for item in kept)),
+        repaired=sum(item.repaired for item in kept),
+        notes=(*(f"Region {number} {item.note}." for number, item in dropped), *clashes),
+        lost=any(item.lost for _, item in dropped),
+        by_region=_by_region(found),
+    )
 
 
-def _read_span(value: Mapping[str, Any], aspect: Aspect, finder: RegionFinder) -> _Found | _Dropped:
-    label = _one_label(value, aspect)
-    if isinstance(label, _Dropped):
-        return label
-    offsets = _offsets(value)
+def _read_region(
+    region: RegionValue, labels: Sequence[str], finder: RegionFinder, *, several: bool
+) -> list[_Found | _Dropped]:
+    given = label_list(region.value.get("labels"))
+    if given is None:
+        return [_Dropped("has no list of labels")]
+    given = list(dict.fromkeys(given)) if several else given
+    if not given or (len(given) > 1 and not several):
+        return [_Dropped(f"has {len(given)} labels, expected {'at least ' if several else ''}one")]
+    return [_read_span(region, label, labels, finder) for label in given]
+
+
+def _read_span(region: RegionValue, label: str, labels: Sequence[str], finder: RegionFinder) -> _Found | _Dropped:
+    if label not in labels:
+        return _Dropped(f"has label {shown(label)}, which is not in the labeling config")
+    offsets = _offsets(region.value)
     if offsets is None:
         return _Dropped("has no whole-number offsets")
     start, end = offsets
     where = f"at {start}-{end} ({shown(label)})"
     if start >= end:
         return _Dropped(f"{where} is empty", lost=start > end)
-    expected = value.get("text")
+    expected = region.value.get("text")
     place = finder.find(start, end, expected if isinstance(expected, str) else None)
     if place is None:
         return _Dropped(f"{where} does not fit the text of {len(finder.text)} characters")
     trimmed = finder.trim(*place)
     if trimmed[0] >= trimmed[1]:
         return _Dropped(f"{where} holds white space only", lost=False)
-    return _Found(Span(*trimmed, label), repaired=trimmed != offsets)
+    return _Found(Span(*trimmed, label), repaired=trimmed != offsets, region=region.id)
 
 
-def _one_label(value: Mapping[str, Any], aspect: Aspect) -> str | _Dropped:
-    labels = label_list(value.get("labels"))
-    if labels is None:
-        return _Dropped("has no list of labels")
-    if len(labels) != 1:
-        return _Dropped(f"has {len(labels)} labels, expected one")
-    if labels[0] not in aspect.label_names:
-        return _Dropped(f"has label {shown(labels[0])}, which is not in the labeling config")
-    return labels[0]
+def _by_region(found: Iterable[_Found]) -> dict[str, tuple[Span, ...]]:
+    spans: dict[str, tuple[Span, ...]] = {}
+    for item in found:
+        if isinstance(item.region, str):
+            spans[item.region] = (*spans.get(item.region, ()), item.span)
+    return spans
 
 
 def label_list(labels: Any) -> list[str] | None:
@@ -113,12 +142,22 @@ def _is_offset(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _without_overlaps(found: list[_Found], aspect: Aspect, length: int) -> tuple[list[_Found], list[str]]:
+def _without_repeats(found: list[_Found]) -> tuple[list[_Found], list[str]]:
+    """Each span once."""
+    kept: dict[Span, _Found] = {}
+    notes: list[str] = []
+    for item in sorted(found, key=lambda f: (f.span, f.repaired)):
+        if kept.setdefault(item.span, item) is not item:
+            notes.append(f"Span {item.span.start}-{item.span.end} ({shown(item.span.label)}) repeats another one.")
+    return list(kept.values()), notes
+
+
+def _without_overlaps(found: list[_Found], labels: Sequence[str], length: int) -> tuple[list[_Found], list[str]]:
     """The longest of overlapping spans, the leftmost of equally long ones, then in the order of the labels.
 
     The same rule as `spacy.util.filter_spans`, but independent of the order of the regions.
     """
-    rank = {label: i for i, label in enumerate(aspect.label_names)}
+    rank = {label: i for i, label in enumerate(labels)}
     taken = bytearray(length)
     kept: list[_Found] = []
     notes: list[str] = []

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from handover.domain import Split
 from handover.store.models import AnnotationHistoryRow, AnnotationRow, CounterRow, SetAsideRow, TaskRow
-from handover.store.sql import insert_ignore
+from handover.store.sql import chunks, insert_ignore
 
 REVISION = "revision"
 
@@ -86,6 +86,20 @@ def count_finished(session: Session, project_id: int, *, held_out: bool = True) 
     if not held_out:
         query = query.where(TaskRow.split != Split.GOLD.value)
     return session.scalar(query) or 0
+
+
+def count_assisted(session: Session, task_ids: Sequence[int]) -> int:
+    """How many of these tasks have an annotation that started from a suggestion, or from what may be one."""
+    number = 0
+    for part in chunks(task_ids):
+        query = select(func.count(AnnotationRow.task_id.distinct())).where(
+            AnnotationRow.task_id.in_(part),
+            ~AnnotationRow.deleted,
+            AnnotationRow.ls_parent_prediction_id.is_not(None),
+            AnnotationRow.parent_has_content.is_not(False),
+        )
+        number += session.scalar(query) or 0
+    return number
 
 
 def unresolved_parents(session: Session, project_id: int) -> Sequence[AnnotationRow]:

@@ -44,9 +44,15 @@ def put_answers(session: Session, rows: Sequence[dict[str, object]]) -> None:
     upsert(session, TeacherAnswerRow, [{"created_at": utcnow(), **row} for row in rows], keys=("key",))
 
 
-def silver_of(session: Session, aspect: AspectRow, version: str) -> Sequence[tuple[TaskRow, PredictionRow]]:
-    """The teacher's usable answers on train tasks that no person has finished yet."""
-    return _answers_on_train(session, aspect, version, ~is_finished())
+def silver_of(
+    session: Session, aspect: AspectRow, version: str, *, min_score: float = 0.0
+) -> Sequence[tuple[TaskRow, PredictionRow]]:
+    """The teacher's usable answers on train tasks that no person has finished yet.
+
+    Without those whose score, the agreement of several samples, is below `min_score`; a single sample has none.
+    """
+    sure = PredictionRow.score.is_(None) | (PredictionRow.score >= min_score)
+    return _answers_on_train(session, aspect, version, sure & ~is_finished())
 
 
 def answers_on_finished(session: Session, aspect: AspectRow, version: str) -> Sequence[tuple[TaskRow, PredictionRow]]:
@@ -55,7 +61,7 @@ def answers_on_finished(session: Session, aspect: AspectRow, version: str) -> Se
 
 
 def _answers_on_train(
-    session: Session, aspect: AspectRow, version: str, finished: ColumnElement[bool]
+    session: Session, aspect: AspectRow, version: str, condition: ColumnElement[bool]
 ) -> Sequence[tuple[TaskRow, PredictionRow]]:
     query = (
         select(TaskRow, PredictionRow)
@@ -67,7 +73,7 @@ def _answers_on_train(
             PredictionRow.aspect_id == aspect.id,
             PredictionRow.version == version,
             PredictionRow.status == AnswerStatus.OK.value,
-            finished,
+            condition,
         )
         .order_by(TaskRow.ls_id)
     )

@@ -50,7 +50,7 @@ def set_progress(session: Session, job_id: str, progress: dict[str, object]) -> 
 
 
 def set_ended(session: Session, job_id: str, *, status: str, error: str = "") -> None:
-    """The job is over: finished, failed, or lost."""
+    """The job is over: finished, failed, canceled, or lost."""
     row = session.get(JobRow, job_id)
     if row is not None:
         row.status, row.ended_at, row.waiting_key, row.error = status, utcnow(), None, error

@@ -97,7 +97,8 @@ class AspectRow(Base):
     """An aspect of a project: its definition, who serves it, and how far its training got.
 
     `server`, `teacher_id` and `champion_id` say who should answer; `live_version` and `live_student_id` say
-    whose answers Label Studio shows until the switch is complete.
+    whose answers Label Studio shows until the switch is complete. `guidelines`, `use_guidelines` (the project's)
+    and `teacher_examples` (how many; None: as the project says) are what its teacher is built with.
     """
 
     __tablename__ = "aspects"
@@ -119,6 +120,9 @@ class AspectRow(Base):
     )
     trained_revision: Mapped[int] = mapped_column(default=0)
     attempted_revision: Mapped[int] = mapped_column(default=0)
+    guidelines: Mapped[str] = mapped_column(default="")
+    use_guidelines: Mapped[bool] = mapped_column(default=True)
+    teacher_examples: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
@@ -156,7 +160,7 @@ class TaskRow(Base):
     ls_id: Mapped[LsId]
     data: Mapped[dict[str, Any]]
     text_key: Mapped[str] = mapped_column(default="", index=True)
-    group_key: Mapped[str] = mapped_column(default="")
+    group_key: Mapped[str] = mapped_column(default="", index=True)
     split: Mapped[str]
     deleted: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
@@ -252,6 +256,82 @@ class TeacherAnswerRow(Base):
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
+class TeacherExampleRow(Base):
+    """A corrected train task as it is shown in the prompts of an aspect's teacher.
+
+    Text and annotation are those of the moment it was chosen: a correction must not make another teacher at any
+    time, but at the next step. `step` and `wanted` belong to the whole set: how far the annotation was, and how
+    many examples were asked for.
+    """
+
+    __tablename__ = "teacher_examples"
+    __table_args__ = (UniqueConstraint("aspect_id", "position"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    aspect_id: Mapped[int] = _cascade("aspects.id")
+    task_id: Mapped[int] = _cascade("tasks.id")
+    position: Mapped[int]
+    step: Mapped[int]
+    wanted: Mapped[int]
+    text_field: Mapped[str]
+    text: Mapped[str]
+    text_key: Mapped[str]
+    annotation: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class TeacherBatchRow(Base):
+    """A batch of questions at the teacher's API. Its questions are the rows of `teacher_calls` with its id.
+
+    `api_id` is the API's id, empty while the batch is being sent; `status` is `open` until all answers are
+    fetched, then `ended`, or `lost` when there is nothing to fetch.
+    """
+
+    __tablename__ = "teacher_batches"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    aspect_id: Mapped[int] = _cascade("aspects.id")
+    api_id: Mapped[str] = mapped_column(default="")
+    model_id: Mapped[str]
+    status: Mapped[str] = mapped_column(default="open", index=True)
+    number: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    ended_at: Mapped[datetime | None]
+
+
+class TeacherCallRow(Base):
+    """The ledger: one question to a teacher, or a `number` of questions that were not sent (`cached`,
+    `over budget`, `skipped`).
+
+    The row is there before the question leaves, with status `asked` and as `ceiling` the most that it can cost;
+    a process that dies leaves it so. `cost` is None where it is not known, for want of tokens or of a price.
+    Rows outlive their project: what was spent was spent.
+    """
+
+    __tablename__ = "teacher_calls"
+    __table_args__ = (Index("ix_teacher_calls_project_id_status", "project_id", "status"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(default=utcnow, index=True)
+    project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id", ondelete="SET NULL"))
+    aspect_id: Mapped[int | None] = mapped_column(ForeignKey("aspects.id", ondelete="SET NULL"), index=True)
+    batch_id: Mapped[int | None] = mapped_column(ForeignKey("teacher_batches.id", ondelete="SET NULL"), index=True)
+    is_batch: Mapped[bool] = mapped_column(default=False)
+    purpose: Mapped[str]
+    model_id: Mapped[str]
+    answer_key: Mapped[str] = mapped_column(default="", index=True)
+    status: Mapped[str]
+    problem: Mapped[str] = mapped_column(default="")
+    number: Mapped[int] = mapped_column(default=1)
+    prompt_chars: Mapped[int] = mapped_column(default=0)
+    input_tokens: Mapped[int | None]
+    output_tokens: Mapped[int | None]
+    cached_tokens: Mapped[int | None]
+    cache_write_tokens: Mapped[int | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    latency_ms: Mapped[float | None]
+    cost: Mapped[float | None]
+    ceiling: Mapped[float] = mapped_column(default=0.0)
+    ended_at: Mapped[datetime | None]
+
+
 class PredictionRow(Base):
     """What a version says about a task. Only status `ok` is ever shown; others keep the problem for the status page."""
 
@@ -322,6 +402,22 @@ class DecisionRow(Base):
     planned: Mapped[int] = mapped_column(default=0)
     alpha: Mapped[float] = mapped_column(default=0.0)
     details: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class HintRow(Base):
+    """An annotation that may be wrong, and why: for a person to look at. `given` and `suggested` hold labels, and
+    of spans their offsets, never a text."""
+
+    __tablename__ = "hints"
+    __table_args__ = (UniqueConstraint("aspect_id", "task_id", "reason"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    aspect_id: Mapped[int] = _cascade("aspects.id")
+    task_id: Mapped[int] = _cascade("tasks.id")
+    reason: Mapped[str]
+    score: Mapped[float]
+    given: Mapped[list[Any]]
+    suggested: Mapped[list[Any]]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 

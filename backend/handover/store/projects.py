@@ -71,18 +71,31 @@ def aspect_of(row: AspectRow) -> Aspect:
         labels=tuple(Label(name, hint) for name, hint in value["labels"]),
         text_field=value["text_field"],
         question=value.get("question", ""),
+        span_labels=tuple(Label(name, hint) for name, hint in value.get("span_labels", ())),
+        spans_from=value.get("spans_from", ""),
+        required=value.get("required", False),
     )
 
 
 def definition_of(aspect: Aspect) -> dict[str, object]:
     """What a row keeps of an aspect; `aspect_of` reads it back."""
-    return {
+    definition: dict[str, object] = {
         "to_name": aspect.to_name,
         "kind": aspect.kind.value,
-        "labels": [[label.name, label.hint] for label in aspect.labels],
+        "labels": _pairs(aspect.labels),
         "text_field": aspect.text_field,
         "question": aspect.question,
     }
+    # Only where they mean something, so that the rows of other kinds stay equal.
+    if aspect.required:
+        definition["required"] = True
+    if aspect.kind is Kind.RELATIONS:
+        definition |= {"span_labels": _pairs(aspect.span_labels), "spans_from": aspect.spans_from}
+    return definition
+
+
+def _pairs(labels: Sequence[Label]) -> list[list[str]]:
+    return [[label.name, label.hint] for label in labels]
 
 
 def put_aspects(session: Session, project: ProjectRow, aspects: Sequence[Aspect]) -> bool:
@@ -111,7 +124,7 @@ def _put_aspect(session: Session, project: ProjectRow, row: AspectRow | None, as
     if row.active and row.definition == definition:
         row.position = position
         return False
-    if row.definition["labels"] != definition["labels"] or row.definition["kind"] != definition["kind"]:
+    if any(row.definition.get(key) != definition.get(key) for key in ("labels", "kind", "span_labels", "spans_from")):
         # A student only knows the labels it was trained with.
         row.server, row.champion_id = Server.TEACHER.value, None
         row.trained_revision = row.attempted_revision = 0

@@ -43,6 +43,23 @@ def open_tasks(
     return session.scalars(query.order_by(TaskRow.ls_id).limit(limit)).all()
 
 
+def to_be_answered(session: Session, project_id: int) -> Sequence[TaskRow]:
+    """The tasks that a teacher will be asked about sooner or later: those that are open, and all gold."""
+    query = select(TaskRow).where(
+        TaskRow.project_id == project_id, ~TaskRow.deleted, (TaskRow.split == Split.GOLD.value) | ~is_finished()
+    )
+    return session.scalars(query.order_by(TaskRow.ls_id)).all()
+
+
+def still_open(session: Session, task_ids: Sequence[int]) -> set[int]:
+    """Those of the tasks that no person has finished and nobody has deleted."""
+    found: set[int] = set()
+    for part in chunks(task_ids):
+        query = select(TaskRow.id).where(TaskRow.id.in_(part), ~TaskRow.deleted, ~is_finished())
+        found.update(session.scalars(query))
+    return found
+
+
 def count_open_by_push(session: Session, project_id: int, version: str) -> tuple[int, int]:
     """How many open tasks that are not gold hold a prediction of this version in Label Studio, and how many not."""
     query = (

@@ -1,8 +1,14 @@
-"""How sure a student is of its entities, at next to no cost."""
+"""What the components of a pipeline say while they decide, at next to no cost.
+
+spaCy throws most of it away: the probabilities of the decisions of its NER, the candidates that `spancat` and
+`relation_extractor` did not keep. Here the same components run step by step; the Docs come out the same, and
+each network is still run only once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,28 +18,56 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
 
-Certainty = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 
-def pipe_with_certainty(nlp: Language, texts: Sequence[str]) -> Iterator[tuple[Doc, Certainty]]:
-    """`nlp.pipe`, and for each Doc the probability of the decision taken at each token, shape (tokens,).
+@dataclass
+class Scored:
+    """Candidates of a component and their probabilities, shape (candidates, labels)."""
 
-    spaCy's NER takes one decision per token (begin, in, last, unit, out) and throws the scores away. Here the
-    same greedy search runs step by step and keeps them: the entities are the same, and the network is still
-    run only once. A beam would give entity probabilities, at several times the cost.
+    candidates: list[Any] = field(default_factory=list)
+    labels: tuple[str, ...] = ()
+    probabilities: Floats = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    threshold: float = 0.5
+
+
+@dataclass
+class Trace:
+    """A Doc with its annotations, and how they came about.
+
+    `tokens`: the probability of the NER's decision at each token (begin, in, last, unit, out), shape (tokens,);
+    a beam would give those of whole entities, at several times the cost. `spans`: candidates are (start, end)
+    in characters. `relations`: candidates are pairs of (start, end, label).
     """
-    ner: Any = nlp.get_pipe("ner")
-    with nlp.select_pipes(disable=["ner"]):
+
+    doc: Doc
+    tokens: Floats
+    spans: Scored = field(default_factory=Scored)
+    relations: Scored = field(default_factory=Scored)
+
+
+def pipe_with_trace(nlp: Language, texts: Sequence[str]) -> Iterator[Trace]:
+    """`nlp.pipe`, with what the components said on the way."""
+    steps = [(nlp.get_pipe_meta(name).factory, pipe) for name, pipe in nlp.pipeline]
+    first = next((i for i, (factory, _) in enumerate(steps) if factory in _WATCHED), len(steps))
+    with nlp.select_pipes(disable=nlp.pipe_names[first:]):
         docs = list(nlp.pipe(texts))
     size = nlp.batch_size
     for start in range(0, len(docs), size):
-        batch = docs[start : start + size]
-        yield from zip(batch, _parse(ner, batch), strict=True)
+        traces = [Trace(doc, np.ones(len(doc), dtype=np.float32)) for doc in docs[start : start + size]]
+        for factory, pipe in steps[first:]:
+            _WATCHED.get(factory, _unwatched)(pipe, traces)
+        yield from traces
 
 
-def _parse(ner: Any, docs: Sequence[Doc]) -> list[Certainty]:
-    """Set the entities of docs as `ner.pipe` would; returns the probability of each token's decision."""
-    certainty: list[Certainty] = [np.ones(len(doc), dtype=np.float32) for doc in docs]
+def _unwatched(pipe: Any, traces: Sequence[Trace]) -> None:
+    for trace in traces:
+        trace.doc = pipe(trace.doc)
+
+
+def _watch_ner(ner: Any, traces: Sequence[Trace]) -> None:
+    """Set entities as `ner.pipe` would, by the same greedy search."""
+    docs = [trace.doc for trace in traces]
     full = [i for i, doc in enumerate(docs) if len(doc)]
     states = ner.moves.init_batch(docs)
     if full:
@@ -43,15 +77,43 @@ def _parse(ner: Any, docs: Sequence[Doc]) -> list[Certainty]:
         while alive:
             scores = np.ascontiguousarray(model.predict([state for _, state in alive]))
             for (i, _), probability in zip(alive, _top_probability(scores), strict=True):
-                certainty[i][token] = probability
+                traces[i].tokens[token] = probability
             ner.transition_states([state for _, state in alive], scores)
             alive = [(i, state) for i, state in alive if not state.is_final()]
             token += 1
         model.clear_memory()
     ner.set_annotations(docs, states)
-    return certainty
 
 
-def _top_probability(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+def _top_probability(scores: Floats) -> Floats:
     """The highest softmax probability of each row."""
-    return 1.0 / np.exp(scores - scores.max(axis=1, keepdims=True)).sum(axis=1)
+    return np.asarray(1.0 / np.exp(scores - scores.max(axis=1, keepdims=True)).sum(axis=1))
+
+
+def _watch_spancat(spancat: Any, traces: Sequence[Trace]) -> None:
+    docs = [trace.doc for trace in traces]
+    indices, scores = spancat.predict(docs)
+    spancat.set_annotations(docs, (indices, scores))
+    rows, ends = spancat.model.ops.to_numpy(scores), np.cumsum(indices.lengths)
+    for trace, end, length in zip(traces, ends, indices.lengths, strict=True):
+        if length:
+            spans = [trace.doc[start:stop] for start, stop in indices.data[end - length : end]]
+            keys = [(span.start_char, span.end_char) for span in spans]
+            trace.spans = Scored(keys, spancat.labels, rows[end - length : end], spancat.cfg["threshold"])
+
+
+def _watch_relations(extractor: Any, traces: Sequence[Trace]) -> None:
+    docs = [trace.doc for trace in traces]
+    found = extractor.predict(docs)
+    extractor.set_annotations(docs, found)
+    for trace, (spans, pairs, probabilities) in zip(traces, found, strict=True):
+        keys = [(span.start_char, span.end_char, span.label_) for span in spans]
+        candidates = [(keys[head], keys[child]) for head, child in pairs]
+        trace.relations = Scored(candidates, extractor.labels, probabilities, extractor.cfg["threshold"])
+
+
+_WATCHED: dict[str, Callable[[Any, Sequence[Trace]], None]] = {
+    "ner": _watch_ner,
+    "spancat": _watch_spancat,
+    "relation_extractor": _watch_relations,
+}

@@ -36,7 +36,7 @@ def model_card(meta: Mapping[str, Any], components: Sequence[str], facts: Mappin
             "",
             'nlp = spacy.load("path/to/this/folder")',
             'doc = nlp("A text.")',
-            _usage(str(facts.get("kind", ""))),
+            _USAGE.get(str(facts.get("kind", "")), _ENTITIES),
             "```",
             "",
             "| | |",
@@ -55,10 +55,17 @@ def model_card(meta: Mapping[str, Any], components: Sequence[str], facts: Mappin
     )
 
 
-def _usage(kind: str) -> str:
-    if kind == "choice":
-        return "print(max(doc.cats, key=doc.cats.get))"
-    return "print([(ent.text, ent.label_) for ent in doc.ents])"
+_ENTITIES = "print([(ent.text, ent.label_) for ent in doc.ents])"
+_USAGE = {
+    "choice": "print(max(doc.cats, key=doc.cats.get))",
+    "choices": "print([label for label, score in doc.cats.items() if score >= 0.5])",
+    "entities": _ENTITIES,
+    "spans": 'print([(span.text, span.label_) for span in doc.spans["sc"]])',
+    "relations": (
+        'ends = doc.spans["sc"]\n'
+        "print([(ends[head].text, label, ends[child].text) for head, child, label in doc._.relations])"
+    ),
+}
 
 
 def _shown(value: Any) -> str:

@@ -5,32 +5,28 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handover.domain import Annotation, Aspect, Kind, Prediction
+from handover.domain import Aspect, Prediction
 from handover.errors import ArtifactError
-from handover.labelstudio.convert import annotation_from_doc
-from handover.student.confidence import pipe_with_certainty
+from handover.student.calibrate import Answer, Calibration, load_calibration
+from handover.student.readings import read_texts
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
     from handover.student.artifacts import ArtifactStore
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What a student says about one text. `score` is its confidence in [0, 1], None if unknown."""
-
-    annotation: Annotation
-    score: float | None = None
+MAX_NEW_WORDS = 50_000
+"""Words a loaded student may pick up from texts before it forgets them all: some ten megabytes."""
 
 
 def load_student(path: Path) -> Language:
     """Load a student from its folder. Raises ArtifactError when it is not a pipeline that can be loaded."""
     import spacy  # noqa: PLC0415 - heavy
+
+    from handover.student import relations  # noqa: F401, PLC0415 - makes the component known to spaCy
 
     try:
         return spacy.load(path)
@@ -40,49 +36,55 @@ def load_student(path: Path) -> Language:
         ) from error
 
 
-def predict(nlp: Language, texts: Sequence[str], aspect: Aspect) -> list[Answer]:
-    """One answer per text, in their order.
+def predict(
+    nlp: Language, texts: Sequence[str], aspect: Aspect, *, calibration: Calibration | None = None
+) -> list[Answer]:
+    """One answer per text, in their order, with confidences as `calibration` has them (None: as they are).
 
-    The confidence of a choice is the probability of its label; of entities, the probability of the least
-    certain of all token decisions. Nothing of the texts stays in the pipeline. Not thread-safe: one pipeline,
-    one thread at a time (`StudentCache` sees to it).
-
-    Raises ConversionError for an aspect of an unsupported kind.
+    Not thread-safe: one pipeline, one thread at a time, and new words of the texts stay in its vocabulary
+    (`StudentCache` sees to both).
     """
-    # The memory zone drops words that were new, so that a server's memory does not grow with every text.
-    with nlp.memory_zone():
-        if aspect.kind is Kind.ENTITIES:
-            return _entities(nlp, texts, aspect)
-        answers = []
-        for doc in nlp.pipe(texts):
-            annotation = annotation_from_doc(doc, aspect) or Annotation()
-            score = max((doc.cats[label] for label in annotation.cats), default=None)
-            answers.append(Answer(annotation, score))
+    calibration = calibration or Calibration()
+    return [calibration.answer(raw, aspect.kind) for raw in read_texts(nlp, texts, aspect)]
+
+
+class _Loaded:
+    """A student in memory, for one thread at a time, whose memory does not grow with every text.
+
+    spaCy keeps each new word, which makes the next text that has it cheap. In a memory zone it would forget them
+    (https://spacy.io/usage/memory-management), but its tokenizer caches nothing there and takes three times as long.
+    So the student is loaded anew when it has picked up `max_new_words`.
+    """
+
+    def __init__(self, path: Path, *, max_new_words: int) -> None:
+        self._path = path
+        self._max_new_words = max_new_words
+        self._lock = threading.Lock()
+        self._calibration = load_calibration(path)
+        self._load()
+
+    def predict(self, texts: Sequence[str], aspect: Aspect) -> list[Answer]:
+        with self._lock:
+            answers = predict(self._nlp, texts, aspect, calibration=self._calibration)
+            if len(self._nlp.vocab) > self._known + self._max_new_words:
+                self._load()
         return answers
 
-
-def _entities(nlp: Language, texts: Sequence[str], aspect: Aspect) -> list[Answer]:
-    return [
-        Answer(annotation_from_doc(doc, aspect) or Annotation(), float(certainty.min(initial=1.0)))
-        for doc, certainty in pipe_with_certainty(nlp, texts)
-    ]
-
-
-@dataclass
-class _Loaded:
-    nlp: Language
-    lock: threading.Lock
+    def _load(self) -> None:
+        self._nlp = load_student(self._path)
+        self._known = len(self._nlp.vocab)
 
 
 class StudentCache:
     """The students in use, loaded once each. Safe to use from several threads.
 
-    A version never changes its content, so nothing is ever reloaded; the `max_loaded` used last are kept.
+    A version never changes its content, so no change is ever looked for; the `max_loaded` used last are kept.
     """
 
-    def __init__(self, store: ArtifactStore, *, max_loaded: int = 8) -> None:
+    def __init__(self, store: ArtifactStore, *, max_loaded: int = 8, max_new_words: int = MAX_NEW_WORDS) -> None:
         self.store = store
         self._max_loaded = max(1, max_loaded)
+        self._max_new_words = max_new_words
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         self._lock = threading.Lock()
         self._loading: dict[str, threading.Lock] = {}
@@ -92,10 +94,8 @@ class StudentCache:
 
         Raises ArtifactError when the student's files are missing or damaged.
         """
-        loaded = self._get(version)
-        with loaded.lock:
-            answers = predict(loaded.nlp, texts, aspect)
-        return [Prediction(answer.annotation, version, answer.score) for answer in answers]
+        answers = self._get(version).predict(texts, aspect)
+        return [Prediction(a.annotation, version, a.score, a.scores) for a in answers]
 
     def _get(self, version: str) -> _Loaded:
         with self._lock:
@@ -108,7 +108,7 @@ class StudentCache:
             with self._lock:
                 if version in self._loaded:
                     return self._loaded[version]
-            loaded = _Loaded(load_student(self.store.fetch(version)), threading.Lock())
+            loaded = _Loaded(self.store.fetch(version), max_new_words=self._max_new_words)
             with self._lock:
                 self._loaded[version] = loaded
                 self._loading.pop(version, None)

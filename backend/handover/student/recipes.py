@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 _DEFAULTS = {
     Kind.CHOICE: ("choice-cnn", "choice-bow", "choice-vectors", "choice-transformer"),
+    Kind.CHOICES: ("choices-cnn", "choices-bow"),
     Kind.ENTITIES: ("entities-cnn", "entities-vectors", "entities-transformer"),
+    Kind.SPANS: ("spans-ngram", "spans-finder"),
+    Kind.RELATIONS: ("relations-ents", "relations-spans"),
 }
 
 NEEDS = {
@@ -32,12 +35,9 @@ AUTO = "auto"
 def recipe_names(kind: Kind, chosen: tuple[str, ...] = (), *, have: Collection[str] = ()) -> tuple[str, ...]:
     """The recipes to try for a kind, best guess first: the chosen ones, else the defaults for which all is there.
 
-    `have` lists what there is of the keys of `NEEDS`. Raises ConfigError for a kind without recipes, a recipe of
-    another kind, or a chosen one that lacks what it needs.
+    `have` lists what there is of the keys of `NEEDS`. Raises ConfigError for a recipe of another kind, or a chosen
+    one that lacks what it needs.
     """
-    if kind not in _DEFAULTS:
-        supported = ", ".join(k.value for k in _DEFAULTS)
-        raise ConfigError(f"There is no recipe for aspects of kind {kind.value!r} (supported: {supported}).")
     known = [name for name in available_recipes() if name.startswith(f"{kind.value}-")]
     for name in chosen:
         if name not in known:

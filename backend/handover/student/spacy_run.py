@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -18,17 +19,23 @@ from spacy.pipeline._parser_internals.ner import BiluoPushDown
 from spacy.tokens import DocBin
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST, train
-from spacy.util import load_config_from_str
+from spacy.util import filter_spans, load_config_from_str
+from spacy.vocab import Vocab
 from thinc.api import Config
 
+from handover.doc_relations import SPANS_KEY
 from handover.domain import Aspect, Kind
 from handover.errors import ConfigError, TrainingError
 from handover.labelstudio.convert import doc_from_annotation
+from handover.student import relations  # noqa: F401 - makes the component known to spaCy
 from handover.student.progress import Listener, report_to
 from handover.student.recipes import DEAR_STEPS, recipe_text, short_name
 from handover.student.training_set import LabelledText, TrainOptions
 
 logger = logging.getLogger(__name__)
+
+MAX_PHRASE = 12
+"""Longest span, in tokens, that is found by judging all stretches of its length."""
 
 
 def blank_pipeline(language: str) -> Language:
@@ -43,7 +50,11 @@ def blank_pipeline(language: str) -> Language:
 def write_docs(nlp: Language, aspect: Aspect, examples: Sequence[LabelledText], path: Path) -> int:
     """Write examples as a DocBin; returns how many spans do not end where tokens do."""
     readings = [doc_from_annotation(nlp, e.text, e.annotation, aspect) for e in examples]
-    DocBin(docs=[reading.doc for reading in readings]).to_disk(path)
+    if aspect.kind is Kind.RELATIONS:  # for recipes that find the spans as entities
+        for reading in readings:
+            ends = filter_spans(reading.doc.spans.get(SPANS_KEY, []))
+            reading.doc.ents = [span for span in ends if not (span[0].is_space or span[-1].is_space)]
+    DocBin(docs=[reading.doc for reading in readings], store_user_data=True).to_disk(path)
     return sum(reading.misaligned for reading in readings)
 
 
@@ -74,12 +85,38 @@ def run_recipe(
     }
     overrides |= options.resources.overrides(short_name(name), options.language)
     folder.mkdir(parents=True)
+    overrides |= _learned_settings(load_config_from_str(recipe_text(name)), train_path)
     config = load_config_from_str(recipe_text(name), overrides=overrides)
     own_limit = config["training"]["max_steps"] if short_name(name) in DEAR_STEPS else options.max_steps
     config["training"]["max_steps"] = min(options.max_steps, own_limit)
     config.to_disk(folder / "config.cfg")
     _train(name, config, folder, on_progress)
     return folder / DIR_MODEL_BEST, folder / DIR_MODEL_LAST
+
+
+def _learned_settings(recipe: Config, train_path: Path) -> dict[str, object]:
+    """What a recipe leaves to the training data: the lengths of spans in tokens, where they are null."""
+    components = recipe["components"]
+    suggester = components.get("spancat", {}).get("suggester", {})
+    finder = components.get("span_finder", {})
+    settings: dict[str, object] = {}
+    if "sizes" in suggester and suggester["sizes"] is None:
+        settings["components.spancat.suggester.sizes"] = phrase_lengths(_span_lengths(train_path))
+    if "max_length" in finder and finder["max_length"] is None:
+        settings["components.span_finder.max_length"] = max(_span_lengths(train_path), default=1)
+    return settings
+
+
+def _span_lengths(path: Path) -> list[int]:
+    docs = DocBin().from_disk(path).get_docs(Vocab())
+    return [len(span) for doc in docs for span in doc.spans.get(SPANS_KEY, [])]
+
+
+def phrase_lengths(lengths: Sequence[int]) -> list[int]:
+    """The lengths of spans that are worth judging every stretch of: those that occur, up to `MAX_PHRASE`, without
+    the longest percent, which would cost more than it finds."""
+    kept = sorted(lengths)[: math.ceil(0.99 * len(lengths))]
+    return sorted({length for length in kept if length <= MAX_PHRASE}) or [1]
 
 
 def _train(name: str, config: Config, folder: Path, on_progress: Listener) -> None:

@@ -11,11 +11,14 @@ from typing import Any
 
 from handover.domain import Aspect
 from handover.evaluation.scores import Scores, score
+from handover.student.calibrate import fit_calibration, save_calibration
 from handover.student.candidates import Candidate, Labels, Run, choose, measure
 from handover.student.distill import relabel, worth_asking
 from handover.student.pipeline import load_student, predict
+from handover.student.readings import read_texts
 from handover.student.recipes import recipe_names
 from handover.student.silver import Repaired, repair_silver
+from handover.student.thresholds import set_thresholds
 from handover.student.training_set import LabelledText, TrainingSet, TrainOptions, prepare
 
 __all__ = ["LabelledText", "TrainOptions", "TrainedStudent", "TrainingSet", "train_student"]
@@ -72,6 +75,7 @@ def train_student(
         "silver_repair": repaired.to_json(),
         "unusable": prepared.unusable,
         "moved_to_dev": prepared.moved_to_dev,
+        "calibration": calibrate(aspect, prepared.examples.dev, best.path),
     }
     return TrainedStudent(
         path=best.path,
@@ -159,6 +163,8 @@ class _Training:
         started = time.monotonic()
         best, last, steps = self._run(run, told)
         dev = self.examples.dev
+        for path in (best, last):
+            set_thresholds(self.aspect, dev, path)
         path, scores = pick_checkpoint(best, last, evaluate=lambda path: dev_scores(self.aspect, dev, path))
         seconds = round(time.monotonic() - started, 2)
         self._details[run] = scores
@@ -204,3 +210,11 @@ def dev_scores(aspect: Aspect, dev: tuple[LabelledText, ...], path: Path) -> Sco
     """The scores of a saved student on dev, against the annotations as they were made."""
     answers = predict(load_student(path), [e.text for e in dev], aspect)
     return score(aspect.kind, aspect.label_names, [e.annotation for e in dev], [a.annotation for a in answers])
+
+
+def calibrate(aspect: Aspect, dev: tuple[LabelledText, ...], path: Path) -> dict[str, Any]:
+    """Fit the calibration of a saved student on dev and keep it in its folder; returns the report."""
+    raws = read_texts(load_student(path), [e.text for e in dev], aspect)
+    calibration, report = fit_calibration(aspect, raws, [e.annotation for e in dev])
+    save_calibration(calibration, path)
+    return report

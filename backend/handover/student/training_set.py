@@ -104,8 +104,11 @@ def example_key(example: LabelledText) -> tuple[str, str]:
 def _is_usable(aspect: Aspect, example: LabelledText) -> bool:
     if not example.text.strip():
         return False
-    cats = example.annotation.cats
-    return aspect.kind is not Kind.CHOICE or (len(cats) == 1 and cats[0] in aspect.label_names)
+    cats = set(example.annotation.cats)
+    if aspect.kind is Kind.CHOICE:
+        return len(example.annotation.cats) == 1 and cats <= set(aspect.label_names)
+    # What was said with labels that are gone says nothing about those that are left.
+    return aspect.kind is not Kind.CHOICES or not cats or bool(cats & set(aspect.label_names))
 
 
 def _check(aspect: Aspect, train: tuple[LabelledText, ...], dev: tuple[LabelledText, ...]) -> None:
@@ -122,15 +125,28 @@ def _check(aspect: Aspect, train: tuple[LabelledText, ...], dev: tuple[LabelledT
                 f"All {len(train)} train examples of aspect {aspect.name!r} have the label {labels.pop()!r}; there "
                 f"is nothing to tell apart. Annotate tasks with other labels ({', '.join(aspect.label_names)})."
             )
-    elif not any(_marks(aspect, e) for e in train):
+    elif not any(_says(aspect, e) for e in train):
+        done, needs = _WANTING[aspect.kind]
         raise TrainingError(
-            f"Nothing is marked in the {len(train)} train examples of aspect {aspect.name!r}; training needs marked "
-            f"spans. Annotate tasks that have some ({', '.join(aspect.label_names)})."
+            f"Nothing is {done} in the {len(train)} train examples of aspect {aspect.name!r}; training needs {needs}. "
+            f"Annotate tasks that have some ({', '.join(aspect.label_names)})."
         )
 
 
-def _marks(aspect: Aspect, example: LabelledText) -> bool:
-    return any(span.label in aspect.label_names for span in example.annotation.spans)
+_WANTING = {
+    Kind.CHOICES: ("chosen", "chosen labels"),
+    Kind.ENTITIES: ("marked", "marked spans"),
+    Kind.SPANS: ("marked", "marked spans"),
+    Kind.RELATIONS: ("connected", "relations between spans"),
+}
+
+
+def _says(aspect: Aspect, example: LabelledText) -> bool:
+    """Whether one of the aspect's labels is in an annotation."""
+    annotation = example.annotation
+    of_relations = {relation.label for relation in annotation.relations}
+    found = of_relations if aspect.kind is Kind.RELATIONS else _answer(example)
+    return not found.isdisjoint(aspect.label_names)
 
 
 def _fill_dev(
@@ -151,7 +167,8 @@ def _fill_dev(
 
 def _answer(example: LabelledText) -> frozenset[str]:
     annotation = example.annotation
-    return frozenset(annotation.cats) | {span.label for span in annotation.spans}
+    labels = [*annotation.cats, *(span.label for span in annotation.spans), *(r.label for r in annotation.relations)]
+    return frozenset(labels)
 
 
 def _draw(example: LabelledText) -> str:

@@ -19,14 +19,14 @@ def student_version(aspect: Aspect, examples: TrainingSet, options: TrainOptions
     """12 hex digits of the SHA-256 over training data, recipes, seed, steps, language, aspect, what else is used,
     budget and spaCy's minor version. The order of the examples does not count.
 
-    Raises ConfigError for an unknown recipe or a kind without one.
+    Raises ConfigError for an unknown recipe.
     """
     names = recipe_names(aspect.kind, options.recipes, have=options.resources.available)
     budget = options.budget
     content: dict[str, Any] = {
         "trainer": TRAINER,
         "spacy": ".".join(installed_version("spacy").split(".")[:2]),
-        "aspect": [aspect.name, aspect.kind.value, list(aspect.label_names)],
+        "aspect": [aspect.name, aspect.kind.value, list(aspect.label_names), list(aspect.span_label_names)],
         "recipes": [[name, recipe_text(name)] for name in names],
         "options": [options.seed, options.max_steps, options.language],
         "resources": options.resources.identity,

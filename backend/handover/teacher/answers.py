@@ -1,50 +1,99 @@
 """The JSON in which the teacher answers: its schema, how it is read, and how it is written.
 
-Reading is tolerant about what stands around the JSON (prose, code fences), about trailing commas and about
-the case and spacing of labels, where that leaves one possible meaning. Anything else is an `AnswerError`.
+Labels are matched without regard to case and spacing, where that leaves one possible meaning. A label that the
+aspect does not have is None in what is read, so that the task can count it.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BeforeValidator
 
-from handover.domain import Annotation, Kind, Span
+from handover.domain import Annotation, Kind, Relation, Span
+from handover.teacher.json_answer import AnswerError, AnswerShape, read_shape
 
-OBJECT_START = re.compile(r'\{(?=\s*["}])')
-STRING_OR_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
+__all__ = [
+    "AnswerError",
+    "Edge",
+    "Graph",
+    "Mention",
+    "answer_schema",
+    "completion_for",
+    "match_label",
+    "parse_choice",
+    "parse_choices",
+    "parse_entities",
+    "parse_relations",
+    "parse_spans",
+]
 
 
-class AnswerError(ValueError):
-    """A completion cannot be read as an answer. The message never quotes the completion or the text."""
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
+def _whole(value: Any) -> Any:
+    """Models without structured outputs write numbers as strings now and then."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value
 
 
-class ChoiceAnswer(_Strict):
+Number = Annotated[int, BeforeValidator(_whole)]
+
+
+class ChoiceAnswer(AnswerShape):
     """The answer for kind `choice`."""
 
     label: str
 
 
-class EntityAnswer(_Strict):
-    """One entity of an answer, in the words of the text."""
+class ChoicesAnswer(AnswerShape):
+    """The answer for kind `choices`: all labels that apply, perhaps none."""
+
+    labels: Annotated[list[str], BeforeValidator(_listed)]
+
+
+class SpanAnswer(AnswerShape):
+    """One stretch of an answer, in the words of the text."""
 
     text: str
     label: str
 
 
-class EntitiesAnswer(_Strict):
+class EntitiesAnswer(AnswerShape):
     """The answer for kind `entities`, in order of appearance."""
 
-    entities: list[EntityAnswer]
+    entities: list[SpanAnswer]
+
+
+class SpansAnswer(AnswerShape):
+    """The answer for kind `spans`, in order of appearance."""
+
+    spans: list[SpanAnswer]
+
+
+class NumberedAnswer(SpanAnswer):
+    """A stretch that relations refer to by its number."""
+
+    number: Number
+
+
+class RelationAnswer(AnswerShape):
+    """One relation, between the spans with these numbers."""
+
+    head: Number
+    child: Number
+    label: str
+
+
+class RelationsAnswer(AnswerShape):
+    """The answer for kind `relations`."""
+
+    spans: list[NumberedAnswer]
+    relations: list[RelationAnswer]
 
 
 @dataclass(frozen=True)
@@ -55,31 +104,76 @@ class Mention:
     label: str | None
 
 
-AnswerT = TypeVar("AnswerT", bound=_Strict)
+@dataclass(frozen=True)
+class Edge:
+    """A relation by the numbers of its spans. `label` is None when it is not a label of the aspect."""
+
+    head: int
+    child: int
+    label: str | None
 
 
-def answer_schema(kind: Kind, labels: Sequence[str]) -> dict[str, Any]:
-    """The JSON schema of an answer, within what the Messages API's structured outputs accept."""
-    label = {"type": "string", "enum": list(labels)}
+@dataclass(frozen=True)
+class Graph:
+    """Mentions, the number that each was given, and the edges between these numbers."""
+
+    mentions: tuple[Mention, ...]
+    numbers: tuple[int, ...]
+    edges: tuple[Edge, ...]
+
+
+def answer_schema(kind: Kind, labels: Sequence[str], span_labels: Sequence[str] = ()) -> dict[str, Any]:
+    """The JSON schema of an answer, within what the Messages API's structured outputs accept.
+
+    `span_labels` are those of the spans that relations connect.
+    """
+    label = _one_of(labels)
     if kind is Kind.CHOICE:
         return _object({"label": label})
-    entity = _object({"text": {"type": "string"}, "label": label})
-    return _object({"entities": {"type": "array", "items": entity}})
+    if kind is Kind.CHOICES:
+        return _object({"labels": _list_of(label)})
+    if kind is Kind.RELATIONS:
+        number, text = {"type": "integer"}, {"type": "string"}
+        span = _object({"number": number, "text": text, "label": _one_of(span_labels)})
+        relation = _object({"head": number, "child": number, "label": label})
+        return _object({"spans": _list_of(span), "relations": _list_of(relation)})
+    span = _object({"text": {"type": "string"}, "label": label})
+    return _object({_list_name(kind): _list_of(span)})
 
 
 def parse_choice(completion: str, labels: Sequence[str]) -> str:
     """The label that a completion chooses. Raises AnswerError."""
-    answer = _read(completion, ChoiceAnswer)
+    answer = read_shape(completion, ChoiceAnswer)
     label = match_label(answer.label, labels)
     if label is None:
         raise AnswerError(f"the label is not one of the {len(labels)} labels of the aspect")
     return label
 
 
+def parse_choices(completion: str, labels: Sequence[str]) -> list[str | None]:
+    """The labels that a completion chooses, in its order; None for one that the aspect does not have. Raises
+    AnswerError."""
+    return [match_label(label, labels) for label in read_shape(completion, ChoicesAnswer).labels]
+
+
 def parse_entities(completion: str, labels: Sequence[str]) -> list[Mention]:
     """The mentions that a completion lists, in its order. Raises AnswerError."""
-    answer = _read(completion, EntitiesAnswer)
-    return [Mention(entity.text, match_label(entity.label, labels)) for entity in answer.entities]
+    return _mentions(read_shape(completion, EntitiesAnswer).entities, labels)
+
+
+def parse_spans(completion: str, labels: Sequence[str]) -> list[Mention]:
+    """The mentions that a completion lists, in its order. Raises AnswerError."""
+    return _mentions(read_shape(completion, SpansAnswer).spans, labels)
+
+
+def parse_relations(completion: str, labels: Sequence[str], span_labels: Sequence[str]) -> Graph:
+    """The numbered mentions and the relations that a completion lists, in its order. Raises AnswerError."""
+    answer = read_shape(completion, RelationsAnswer)
+    return Graph(
+        mentions=tuple(_mentions(answer.spans, span_labels)),
+        numbers=tuple(span.number for span in answer.spans),
+        edges=tuple(Edge(r.head, r.child, match_label(r.label, labels)) for r in answer.relations),
+    )
 
 
 def match_label(value: str, labels: Sequence[str]) -> str | None:
@@ -90,93 +184,83 @@ def match_label(value: str, labels: Sequence[str]) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def completion_for(kind: Kind, text: str, answer: str | Annotation | Sequence[Mapping[str, Any]]) -> str:
+Known = str | Annotation | Sequence[Any] | Mapping[str, Any]
+"""An answer that is known already: an `Annotation`; a label (kind `choice`); a list of labels (`choices`); spans as
+mappings with `start`, `end` and `label` (`entities`, `spans`); a mapping with such `spans` and with `relations`,
+mappings with `head`, `child` (positions in `spans`, from 0) and `label` (`relations`)."""
+
+
+def completion_for(kind: Kind, text: str, answer: Known) -> str:
     """The completion that a model would have given for an answer that is known already.
 
-    `answer` is an `Annotation`, a label (kind `choice`), or spans as mappings with `start`, `end` and `label`
-    (kind `entities`). Raises ValueError when it does not fit the kind or the text.
+    Raises ValueError when it does not fit the kind or the text.
     """
     annotation = answer if isinstance(answer, Annotation) else _annotation(kind, answer)
     if kind is Kind.CHOICE:
         if len(annotation.cats) != 1:
             raise ValueError(f"kind 'choice' needs exactly one label, got {len(annotation.cats)}")
         return _dump({"label": annotation.cats[0]})
-    spans = sorted(annotation.spans)
-    if not all(0 <= span.start < span.end <= len(text) for span in spans):
+    if kind is Kind.CHOICES:
+        return _dump({"labels": list(annotation.cats)})
+    if not all(0 <= span.start < span.end <= len(text) for span in annotation.spans):
         raise ValueError(f"a span lies outside of the text, which has {len(text)} characters")
-    return _dump({"entities": [{"text": text[s.start : s.end], "label": s.label} for s in spans]})
+    if kind is Kind.RELATIONS:
+        return _dump(_graph(text, annotation))
+    spans = [annotation.spans[index] for index in _in_order(annotation.spans)]
+    return _dump({_list_name(kind): [{"text": text[s.start : s.end], "label": s.label} for s in spans]})
 
 
-def _annotation(kind: Kind, answer: str | Sequence[Mapping[str, Any]]) -> Annotation:
+def _annotation(kind: Kind, answer: Any) -> Annotation:
     if kind is Kind.CHOICE and isinstance(answer, str):
         return Annotation(cats=(answer,))
-    if kind is Kind.ENTITIES and not isinstance(answer, str):
-        return Annotation(spans=tuple(Span(s["start"], s["end"], s["label"]) for s in answer))
+    if kind is Kind.RELATIONS and isinstance(answer, Mapping):
+        relations = tuple(Relation(r["head"], r["child"], r["label"]) for r in answer["relations"])
+        return Annotation(spans=_spans(answer["spans"]), relations=relations)
+    if isinstance(answer, Sequence) and not isinstance(answer, str):
+        if kind is Kind.CHOICES and all(isinstance(label, str) for label in answer):
+            return Annotation(cats=tuple(answer))
+        if kind in {Kind.ENTITIES, Kind.SPANS}:
+            return Annotation(spans=_spans(answer))
     raise ValueError(f"an answer of type {type(answer).__name__} does not fit kind '{kind.value}'")
 
 
-def _read(completion: str, shape: type[AnswerT]) -> AnswerT:
-    """The one answer of this shape in a completion; two that differ are as bad as none."""
-    found, problem = _answers(completion, shape)
-    if not found:
-        found, _ = _answers(_without_trailing_commas(completion), shape)
-    if len(found) > 1:
-        raise AnswerError(f"it holds {len(found)} different answers")
-    if not found:
-        raise AnswerError(problem)
-    return found[0]
+def _spans(values: Sequence[Mapping[str, Any]]) -> tuple[Span, ...]:
+    return tuple(Span(value["start"], value["end"], value["label"]) for value in values)
 
 
-def _answers(completion: str, shape: type[AnswerT]) -> tuple[list[AnswerT], str]:
-    """The different answers of this shape, and what is wrong with what is not one."""
-    found: list[AnswerT] = []
-    problem = "there is no complete JSON object in it"
-    for value in _json_objects(completion):
-        try:
-            answer = shape.model_validate(value)
-        except ValidationError as error:
-            problem = _sentence(error)
-            continue
-        if answer not in found:
-            found.append(answer)
-    return found, problem
+def _graph(text: str, annotation: Annotation) -> dict[str, Any]:
+    order = _in_order(annotation.spans)
+    number = {index: place for place, index in enumerate(order, start=1)}
+    if any(index not in number for r in annotation.relations for index in (r.head, r.child)):
+        raise ValueError(f"a relation names a span that is not one of the {len(order)} spans")
+    spans = [(number[index], annotation.spans[index]) for index in order]
+    return {
+        "spans": [{"number": n, "text": text[s.start : s.end], "label": s.label} for n, s in spans],
+        "relations": [
+            {"head": number[r.head], "child": number[r.child], "label": r.label} for r in annotation.relations
+        ],
+    }
 
 
-def _json_objects(text: str) -> Iterator[Any]:
-    """The outermost JSON objects in a text. One that never ends also ends the search: what is inside it was
-    not meant to stand alone."""
-    # strict=False lets models write a line break inside a string as it is.
-    decoder = json.JSONDecoder(strict=False, object_pairs_hook=_without_duplicates)
-    start = OBJECT_START.search(text)
-    while start is not None:
-        try:
-            value, end = decoder.raw_decode(text, start.start())
-        except json.JSONDecodeError as error:
-            if error.msg.startswith("Unterminated") or not text[error.pos :].strip():
-                return
-            end = start.start() + 1
-        except RecursionError:
-            return
-        else:
-            yield value
-        start = OBJECT_START.search(text, end)
+def _in_order(spans: Sequence[Span]) -> list[int]:
+    """The indices of spans in order of appearance, an outer one before those inside of it."""
+    return sorted(range(len(spans)), key=lambda i: (spans[i].start, -spans[i].end, spans[i].label))
 
 
-def _without_trailing_commas(completion: str) -> str:
-    return STRING_OR_TRAILING_COMMA.sub(lambda match: match[1] or "", completion[completion.find("{") :])
+def _mentions(answers: Sequence[SpanAnswer], labels: Sequence[str]) -> list[Mention]:
+    return [Mention(answer.text, match_label(answer.label, labels)) for answer in answers]
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if len(keys) != len(set(keys)):
-        raise json.JSONDecodeError("a key is given twice", "{}", 0)
-    return dict(pairs)
+def _list_name(kind: Kind) -> str:
+    return "entities" if kind is Kind.ENTITIES else "spans"
 
 
-def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"the JSON is not of the right form: {where}: {first['msg']}"
+def _one_of(labels: Sequence[str]) -> dict[str, Any]:
+    return {"type": "string", "enum": list(labels)}
+
+
+def _list_of(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,27 +12,28 @@ from pydantic import SecretStr
 from handover.domain import Aspect
 from handover.errors import ConfigError, TeacherError
 from handover.settings import Settings, TeacherChoice
+from handover.teacher.calls import Ledger
 from handover.teacher.claude import require_key
+from handover.teacher.config import ModelSection, load_config, model_in, read_config_file
+from handover.teacher.foreign import check_section
 from handover.teacher.given import NO_KEY, Given, giving
+from handover.teacher.prompt import Example
 from handover.teacher.recorded import Recorded, completions_in
 from handover.teacher.teacher import Teacher
 
 if TYPE_CHECKING:  # spaCy takes seconds to import, and `handover status` can do without it
     from spacy.language import Language
 
+    from handover.teacher.samples import SampledTask
     from handover.teacher.tasks import HandoverTask
-
-DEFAULT_CONFIG = Path(__file__).with_name("default.cfg")
-OURS = ("handover.Claude.v1", "handover.Recorded.v1", "handover.Guarded.v1")
-"""Models that never raise for a prompt; all others are wrapped."""
 
 
 @dataclass(frozen=True)
 class TeacherSpec:
     """All that says which teacher to build, apart from the aspect.
 
-    `config` is a spacy-llm config file in place of `default.cfg`; a model in it is used instead of `choice`
-    and `model`.
+    `config` is a spacy-llm config file, `config_text` the text of one, which counts in its place; a model in it
+    is used instead of `choice` and `model`. `examples` are shown in every prompt, in this order.
     """
 
     choice: TeacherChoice
@@ -43,19 +42,16 @@ class TeacherSpec:
     timeout: float = 60.0
     retries: int = 3
     concurrency: int = 8
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    samples: int = 1
     base_url: str = ""
     api_key: SecretStr = NO_KEY
     recorded: Path | None = None
     guidelines: str = ""
+    examples: tuple[Example, ...] = ()
     config: Path | None = None
-
-
-@dataclass(frozen=True)
-class _Model:
-    """A model's section of the config, and the id under which its answers are kept."""
-
-    id: str
-    section: dict[str, Any]
+    config_text: str = ""
 
 
 def spec_from_settings(settings: Settings, guidelines: str = "") -> TeacherSpec:
@@ -68,33 +64,67 @@ def spec_from_settings(settings: Settings, guidelines: str = "") -> TeacherSpec:
         timeout=settings.teacher_timeout,
         retries=settings.teacher_retries,
         concurrency=settings.teacher_concurrency,
+        requests_per_minute=settings.teacher_requests_per_minute,
+        tokens_per_minute=settings.teacher_tokens_per_minute,
+        samples=settings.teacher_samples,
         base_url=settings.anthropic_base_url,
         api_key=SecretStr(key),
         recorded=settings.teacher_recorded,
         guidelines=guidelines,
+        config=settings.teacher_config,
     )
 
 
-def build_teacher(aspect: Aspect, spec: TeacherSpec, *, language: str = "en") -> Teacher | None:
+def build_teacher(
+    aspect: Aspect, spec: TeacherSpec, *, language: str = "en", ledger: Ledger | None = None
+) -> Teacher | None:
     """The teacher of an aspect; None when there is to be none. Sends nothing to anyone.
+
+    What the teacher asks later is entered into the ledger.
 
     Raises TeacherError when something it needs is missing, or the aspect cannot be asked by a teacher.
     """
     if spec.choice is TeacherChoice.NONE:
         return None
+    from handover.teacher.samples import with_samples  # noqa: PLC0415
     from handover.teacher.tasks import task_for  # noqa: PLC0415
 
     try:
-        task = task_for(aspect, guidelines=spec.guidelines)
-        config = _load_config(spec.config or DEFAULT_CONFIG)
-        model = _own_model(config) or _model(aspect, spec)
+        task = with_samples(task_for(aspect, guidelines=spec.guidelines, examples=spec.examples), spec.samples)
+        config = load_config(_config_text(spec))
+        own = model_in(config, concurrency=spec.concurrency)
+        model = own or _model(aspect, spec)
         nlp = _assemble(config, model, task, api_key=spec.api_key, language=language)
     except ConfigError as error:
         raise TeacherError(str(error)) from error
-    return Teacher(nlp, model_id=model.id, max_tokens=spec.max_tokens)
+    return Teacher(
+        nlp,
+        model_id=model.id,
+        # Another limit in a config of one's own is another model id: only a limit that it states is compared.
+        max_tokens=own.max_tokens if own else spec.max_tokens,
+        samples=spec.samples,
+        ledger=ledger,
+        is_free=model.is_free,
+    )
 
 
-def _model(aspect: Aspect, spec: TeacherSpec) -> _Model:
+def check_config(text: str, *, name: str) -> None:
+    """Find out whether a config can be used, without building its model. Raises ConfigError and TeacherError."""
+    from handover.teacher.registered import register  # noqa: PLC0415
+
+    register()
+    model = model_in(load_config(text, name=name), concurrency=1)
+    if model is not None:
+        check_section(model.foreign or model.section)
+
+
+def _config_text(spec: TeacherSpec) -> str:
+    if spec.config_text or spec.config is None:
+        return spec.config_text
+    return read_config_file(spec.config)
+
+
+def _model(aspect: Aspect, spec: TeacherSpec) -> ModelSection:
     if spec.choice is TeacherChoice.RECORDED:
         return _recorded_model(aspect, spec)
     require_key(spec.api_key)
@@ -105,52 +135,43 @@ def _model(aspect: Aspect, spec: TeacherSpec) -> _Model:
         "timeout": spec.timeout,
         "retries": spec.retries,
         "concurrency": spec.concurrency,
+        "requests_per_minute": spec.requests_per_minute,
+        "tokens_per_minute": spec.tokens_per_minute,
         "base_url": spec.base_url or None,
     }
-    return _Model(spec.model, section)
+    return ModelSection(spec.model, section)
 
 
-def _recorded_model(aspect: Aspect, spec: TeacherSpec) -> _Model:
+def _recorded_model(aspect: Aspect, spec: TeacherSpec) -> ModelSection:
     if spec.recorded is None:
         raise TeacherError(
             "HANDOVER_TEACHER_RECORDED is not set; HANDOVER_TEACHER=recorded needs it. "
             "Set it to a JSONL file with recorded answers, or to a folder of them."
         )
-    model = Recorded(completions_in(spec.recorded, aspect.name))
-    section = {"@llm_models": "handover.Recorded.v1", "path": str(spec.recorded), "aspect": aspect.name}
-    return _Model(model.model_id, section)
+    model = Recorded(completions_in(spec.recorded, aspect.name, aspect.kind))
+    section = {
+        "@llm_models": "handover.Recorded.v1",
+        "path": str(spec.recorded),
+        "aspect": aspect.name,
+        "kind": aspect.kind.value,
+    }
+    return ModelSection(model.model_id, section, is_free=True)
 
 
-def _load_config(path: Path) -> Any:
-    from spacy.util import load_config  # noqa: PLC0415
-
-    try:
-        return load_config(path, interpolate=False)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"The teacher's config '{path}' cannot be read: {error}") from error
-
-
-def _own_model(config: Any) -> _Model | None:
-    """The model that a config brings along, wrapped unless it is one of ours."""
-    section = config.get("components", {}).get("llm", {}).get("model")
-    if section is None:
-        return None
-    registered = section.get("@llm_models", "")
-    digest = hashlib.sha256(json.dumps(section, sort_keys=True).encode()).hexdigest()[:6]
-    wrapped = section if registered in OURS else {"@llm_models": "handover.Guarded.v1", "model": section}
-    return _Model(f"{section.get('name') or registered}-{digest}", wrapped)
-
-
-def _assemble(config: Any, model: _Model, task: HandoverTask, *, api_key: SecretStr, language: str) -> Language:
+def _assemble(
+    config: Any, model: ModelSection, task: HandoverTask | SampledTask, *, api_key: SecretStr, language: str
+) -> Language:
     from spacy_llm.util import assemble_from_config  # noqa: PLC0415
 
     from handover.teacher.registered import register  # noqa: PLC0415
 
     register()
+    if model.foreign is not None:
+        check_section(model.foreign)
     config["nlp"]["lang"] = language
     config["components"]["llm"]["model"] = model.section
     try:
-        with giving(Given(task=task, api_key=api_key)):
+        with giving(Given(task=task, api_key=api_key, model=model.foreign)):
             return assemble_from_config(config)
     except (ImportError, ValueError) as error:
         raise ConfigError(f"The teacher's pipeline cannot be built: {error}") from error

@@ -11,9 +11,9 @@ from handover.domain import AnswerStatus
 from handover.teacher.completion import Completion
 
 
-def cache_key(model_id: str, prompt: str) -> str:
-    """SHA-256 of model id and full rendered prompt, in hex."""
-    content = f"{model_id}\n{prompt}"
+def cache_key(model_id: str, prompt: str, *, sample: int = 0) -> str:
+    """SHA-256 of model id, full rendered prompt and, for a further sample of it, the sample's number, in hex."""
+    content = f"{model_id}\n{prompt}" if not sample else f"{model_id}\n{prompt}\nsample {sample}"
     return hashlib.sha256(content.encode("utf-8")).hexdigest()
 
 

@@ -8,36 +8,44 @@ of the latter is taken by all models.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
-import time
+import weakref
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Iterable  # noqa: UP035 - spacy-llm reads hints with typing.Iterable only
 
 from pydantic import SecretStr
 
 from handover.domain import AnswerStatus
 from handover.errors import ConfigError, TeacherError
-from handover.teacher.claude_errors import describe, refuses_schema, wait_at_most
+from handover.teacher import claude_batch, loop
+from handover.teacher.claude_client import Trip, current_trip, make_client
+from handover.teacher.claude_errors import describe, hidden_in, refuses_schema
 from handover.teacher.completion import Completion
-from handover.teacher.fanout import ask_all
+from handover.teacher.fanout import failed_with
 from handover.teacher.given import given
 from handover.teacher.prompt import Prompt
+from handover.teacher.throttle import Pace, throttle_for
 
 if TYPE_CHECKING:  # importing anthropic takes over a second, and recorded answers do without it
-    from anthropic import Anthropic
+    from anthropic import AsyncAnthropic
     from anthropic.types import Message
 
 logger = logging.getLogger(__name__)
 
 STRUCTURED = ("auto", "always", "never")
+CHARS_PER_TOKEN = 4
+"""Roughly, for the pace only."""
 
 
 class Claude:
     """One model of the Anthropic API. Making one sends nothing; calling it never raises for a prompt.
 
     `timeout` is in seconds, for one attempt; `retries` repeats 408, 409, 429, 5xx, time-outs and lost
-    connections, after the time that `Retry-After` asks for (not if that is longer than `timeout`).
+    connections, after the time that `Retry-After` asks for (not if that is longer than `timeout`). `pace` holds
+    for this process, whichever thread or teacher asks.
     """
 
     def __init__(
@@ -48,7 +56,7 @@ class Claude:
         max_tokens: int,
         timeout: float,
         retries: int,
-        concurrency: int,
+        pace: Pace,
         base_url: str | None = None,
         structured: str = "auto",
     ) -> None:
@@ -59,11 +67,11 @@ class Claude:
         self._max_tokens = max_tokens
         self._timeout = timeout
         self._retries = retries
-        self._concurrency = concurrency
+        self._pace = pace
         self._base_url = base_url
         self._with_schema = structured != "never"
         self._may_drop_schema = structured == "auto"
-        self._client: Anthropic | None = None
+        self._client: AsyncAnthropic | None = None
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -71,62 +79,111 @@ class Claude:
 
     def __call__(self, prompts: Iterable[Iterable[str]]) -> Iterable[Iterable[str]]:
         """One completion per prompt, in the same nesting; what went wrong is in its status and problem."""
-        # Here and not first in `_ask`: many threads that import the same package at once get in each other's way.
-        import anthropic.resources.messages  # noqa: F401, PLC0415
+        nested = [list(group) for group in prompts]
+        flat = [prompt for group in nested for prompt in group]
+        client = self._connect()
+        answers = iter(loop.run(self._ask_all(client, flat)))
+        return [[next(answers) for _ in group] for group in nested]
 
-        return ask_all(self._ask, prompts, concurrency=self._concurrency)
+    def send_batch(self, prompts: Mapping[str, str]) -> str:
+        """Ask all prompts through the Message Batches API; returns the batch's id.
 
-    def _ask(self, prompt: str) -> Completion:
+        `prompts` are keyed by what the answers will be found under ([a-zA-Z0-9_-], 64 characters at most). Raises
+        TeacherError when the API does not take the batch.
+        """
+        requests = {key: self._request(prompt, self._schema(prompt)) for key, prompt in prompts.items()}
+        return self._about_a_batch(claude_batch.send(self._connect(), requests), list(prompts.values()))
+
+    def fetch_batch(self, batch_id: str) -> dict[str, Completion] | None:
+        """The answers of a batch by their keys, None while it is under way.
+
+        What expired, was canceled or failed is a FAILED completion. Raises TeacherError when the API cannot be
+        asked, NotFoundError when it does not know the batch.
+        """
+        return self._about_a_batch(claude_batch.fetch(self._connect(), batch_id, self._read), [])
+
+    def _about_a_batch(self, work: Any, prompts: list[str]) -> Any:
         import anthropic  # noqa: PLC0415
 
-        started = time.perf_counter()
+        hidden = [part for prompt in prompts for part in self._hidden(prompt)]
         try:
-            message = self._create(prompt)
+            return loop.run(work)
         except anthropic.AnthropicError as error:
-            problem = describe(error, retries=self._retries, timeout=self._timeout, hidden=self._hidden(prompt))
+            told = describe(error, retries=self._retries, timeout=self._timeout, hidden=hidden)
+            raise TeacherError(f"A batch of questions could not be sent or fetched. {told}") from error
+
+    async def _ask_all(self, client: AsyncAnthropic, prompts: list[str]) -> list[Completion]:
+        # The throttle counts attempts of all callers; this keeps a question from being put together, with a
+        # schema that the model may turn out to refuse, long before its turn.
+        started = asyncio.Semaphore(self._pace.concurrency)
+        return await asyncio.gather(*(self._ask_safely(client, prompt, started) for prompt in prompts))
+
+    async def _ask_safely(self, client: AsyncAnthropic, prompt: str, started: asyncio.Semaphore) -> Completion:
+        async with started:
+            try:
+                return await self._ask(client, prompt)
+            except Exception as error:
+                return failed_with(error)
+
+    async def _ask(self, client: AsyncAnthropic, prompt: str) -> Completion:
+        import anthropic  # noqa: PLC0415
+
+        trip = Trip(tokens=len(prompt) // CHARS_PER_TOKEN + self._max_tokens)
+        current_trip.set(trip)  # this runs in a task of its own, and so in a context of its own
+        try:
+            message = await self._create(client, prompt)
+        except anthropic.AnthropicError as error:
+            retries = max(trip.attempts - 1, 0)
+            problem = describe(error, retries=retries, timeout=self._timeout, hidden=self._hidden(prompt))
             completion = Completion(status=AnswerStatus.FAILED, problem=problem, model=self.name)
         else:
             completion = self._read(message)
-        completion.latency_ms = (time.perf_counter() - started) * 1000
+        completion.latency_ms, completion.attempts = trip.milliseconds, trip.attempts
         return completion
 
-    def _create(self, prompt: str) -> Message:
+    async def _create(self, client: AsyncAnthropic, prompt: str) -> Message:
         import anthropic  # noqa: PLC0415
 
-        schema = getattr(prompt, "schema", None)
-        if schema is None or not self._with_schema:
-            return self._post(prompt, None)
+        schema = self._schema(prompt)
         try:
-            return self._post(prompt, schema)
+            return await client.messages.create(**self._request(prompt, schema))
         except anthropic.BadRequestError as error:
-            if not (self._may_drop_schema and refuses_schema(error)):
+            if schema is None or not (self._may_drop_schema and refuses_schema(error)):
                 raise
+        if self._with_schema:
+            logger.warning("%s does not take structured outputs; its answers are read as they come", self.name)
         self._with_schema = False
-        logger.warning("%s does not take structured outputs; its answers are read as they come", self.name)
-        return self._post(prompt, None)
+        return await client.messages.create(**self._request(prompt, None))
 
-    def _post(self, prompt: str, schema: dict[str, Any] | None) -> Message:
-        request: dict[str, Any] = {"messages": [{"role": "user", "content": str(prompt)}]}
+    def _schema(self, prompt: str) -> dict[str, Any] | None:
+        return getattr(prompt, "schema", None) if self._with_schema else None
+
+    def _request(self, prompt: str, schema: dict[str, Any] | None) -> Any:
+        """The parameters of one question, the same for single questions and batches."""
+        request: dict[str, Any] = {"model": self.name, "max_tokens": self._max_tokens}
         if isinstance(prompt, Prompt):
             cached = {"type": "text", "text": prompt.system, "cache_control": {"type": "ephemeral"}}
-            request = {"system": [cached], "messages": [{"role": "user", "content": prompt.user}]}
+            request |= {"system": [cached], "messages": [{"role": "user", "content": prompt.user}]}
+        else:
+            request["messages"] = [{"role": "user", "content": str(prompt)}]
         if schema is not None:
             request["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
-        client = self._connect()
-        return client.messages.create(model=self.name, max_tokens=self._max_tokens, **request)
+        return request
 
-    def _connect(self) -> Anthropic:
-        import anthropic  # noqa: PLC0415
-
+    def _connect(self) -> AsyncAnthropic:
         with self._lock:
             if self._client is None:
-                self._client = anthropic.Anthropic(
-                    api_key=self._api_key.get_secret_value(),
-                    base_url=self._base_url or None,
+                throttle = throttle_for(f"{self.name}@{self._base_url or ''}", self._pace)
+                client = make_client(
+                    self._api_key,
+                    base_url=self._base_url,
                     timeout=self._timeout,
-                    max_retries=self._retries,
-                    middleware=[wait_at_most(self._timeout)],
+                    retries=self._retries,
+                    throttle=throttle,
                 )
+                # Connections belong to the loop, and are closed there when nobody uses this model any more.
+                weakref.finalize(self, _close, client).atexit = False
+                self._client = client
             return self._client
 
     def _read(self, message: Any) -> Completion:
@@ -144,6 +201,7 @@ class Claude:
             input_tokens=_input_tokens(usage),
             output_tokens=getattr(usage, "output_tokens", None),
             cached_tokens=getattr(usage, "cache_read_input_tokens", None),
+            cache_write_tokens=getattr(usage, "cache_creation_input_tokens", None),
             stop_reason=getattr(message, "stop_reason", None) or "",
         )
 
@@ -161,7 +219,7 @@ class Claude:
         return AnswerStatus.OK, ""
 
     def _hidden(self, prompt: str) -> tuple[str, ...]:
-        return self._api_key.get_secret_value(), str(getattr(prompt, "text", prompt))
+        return self._api_key.get_secret_value(), *hidden_in(prompt)
 
 
 def make_claude(
@@ -171,6 +229,8 @@ def make_claude(
     timeout: float = 60.0,
     retries: int = 3,
     concurrency: int = 8,
+    requests_per_minute: int = 0,
+    tokens_per_minute: int = 0,
     base_url: str | None = None,
     structured: str = "auto",
 ) -> Claude:
@@ -185,7 +245,7 @@ def make_claude(
         max_tokens=max_tokens,
         timeout=timeout,
         retries=retries,
-        concurrency=concurrency,
+        pace=Pace(concurrency, requests_per_minute, tokens_per_minute),
         base_url=base_url,
         structured=structured,
     )
@@ -207,3 +267,7 @@ def _input_tokens(usage: Any) -> int | None:
         return None
     parts = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
     return sum(getattr(usage, part, None) or 0 for part in parts)
+
+
+def _close(client: AsyncAnthropic) -> None:
+    loop.start(client.close())

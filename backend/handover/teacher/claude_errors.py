@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import anthropic
@@ -19,7 +19,7 @@ ADVICE = {
     403: "Check what the API key may do.",
     404: "Check HANDOVER_TEACHER_MODEL and HANDOVER_ANTHROPIC_BASE_URL.",
     413: "The text is too long for the API.",
-    429: "Wait, or lower HANDOVER_TEACHER_CONCURRENCY.",
+    429: "Wait, or lower HANDOVER_TEACHER_CONCURRENCY or HANDOVER_TEACHER_REQUESTS_PER_MINUTE.",
 }
 
 
@@ -32,7 +32,7 @@ def describe(error: anthropic.AnthropicError, *, retries: int, timeout: float, h
         return f"The API gave no answer within {timeout:g} s, {attempts}."
     if isinstance(error, anthropic.APIStatusError):
         kind = f" {error.type}" if error.type else ""
-        message = _harmless(str(error.api_message or ""), hidden)
+        message = harmless(str(error.api_message or ""), hidden)
         advice = ADVICE.get(error.status_code, "")
         return " ".join(filter(None, [f"The API answered HTTP {error.status_code}{kind}.", message, advice]))
     if isinstance(error, anthropic.APIConnectionError):
@@ -46,23 +46,7 @@ def refuses_schema(error: anthropic.BadRequestError) -> bool:
     return any(name in message for name in ("output_config", "output_format", "json_schema", "structured output"))
 
 
-def wait_at_most(seconds: float) -> Callable[[Any, Callable[[Any], Any]], Any]:
-    """Middleware for the SDK: do not repeat a request if the API asks to wait longer than this.
-
-    The SDK waits as long as `Retry-After` says, be it hours, with a thread and an annotator waiting along. It
-    obeys `x-should-retry` first, so that is what a longer wait is turned into.
-    """
-
-    def handle(request: Any, call_next: Callable[[Any], Any]) -> Any:
-        response = call_next(request)
-        if _asked_to_wait(response.headers) > seconds:
-            response.http_response.headers["x-should-retry"] = "false"
-        return response
-
-    return handle
-
-
-def _asked_to_wait(headers: Mapping[str, str]) -> float:
+def asked_to_wait(headers: Mapping[str, str]) -> float:
     """Seconds that `Retry-After` asks for: a number of seconds or a date (RFC 9110, 10.2.3), or the API's own
     header in milliseconds, which the SDK reads first."""
     milliseconds = _number(headers.get("retry-after-ms"))
@@ -85,7 +69,12 @@ def _number(value: str | None) -> float | None:
         return None
 
 
-def _harmless(message: str, hidden: Sequence[str]) -> str:
+def hidden_in(prompt: str) -> tuple[str, ...]:
+    """What of a prompt must not be quoted: its text, however short, and any part, for examples are texts too."""
+    return str(getattr(prompt, "text", prompt)), str(prompt)
+
+
+def harmless(message: str, hidden: Sequence[str]) -> str:
     """The API's own message, cut short; empty if it contains a secret or quotes the text."""
     short = " ".join(message.split())[:MAX_MESSAGE]
     if any(_quotes(message, secret) or _quotes(short, secret) for secret in hidden):

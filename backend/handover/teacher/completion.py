@@ -11,8 +11,9 @@ class Completion(str):
     """A completion that carries its circumstances; to everyone else it is the plain string spacy-llm expects.
 
     `status` tells how the request ended (OK: an answer came, whatever it says). `input_tokens` counts all
-    tokens of the prompt, `cached_tokens` those of them that the API read from its prompt cache; None where
-    the model does not say. `latency_ms` includes the retries.
+    tokens of the prompt, `cached_tokens` those of them that the API read from its prompt cache and
+    `cache_write_tokens` those that it wrote into it; None where the model does not say. `latency_ms` runs from
+    the first attempt to the last, `attempts` counts them.
     """
 
     status: AnswerStatus
@@ -21,7 +22,9 @@ class Completion(str):
     input_tokens: int | None
     output_tokens: int | None
     cached_tokens: int | None
+    cache_write_tokens: int | None
     latency_ms: float | None
+    attempts: int
     stop_reason: str
 
     def __new__(
@@ -34,7 +37,9 @@ class Completion(str):
         input_tokens: int | None = None,
         output_tokens: int | None = None,
         cached_tokens: int | None = None,
+        cache_write_tokens: int | None = None,
         latency_ms: float | None = None,
+        attempts: int = 1,
         stop_reason: str = "",
     ) -> Completion:
         """Make a completion from its text and what is known about it."""
@@ -45,7 +50,9 @@ class Completion(str):
         completion.input_tokens = input_tokens
         completion.output_tokens = output_tokens
         completion.cached_tokens = cached_tokens
+        completion.cache_write_tokens = cache_write_tokens
         completion.latency_ms = latency_ms
+        completion.attempts = attempts
         completion.stop_reason = stop_reason
         return completion
 

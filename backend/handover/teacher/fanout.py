@@ -34,11 +34,14 @@ def _in_threads(ask: Callable[[str], str], prompts: list[str], *, concurrency: i
         pool.shutdown(wait=False, cancel_futures=True)
 
 
+def failed_with(error: Exception) -> Completion:
+    """The completion of a prompt whose model raised this; the message may quote the text, so it is left out."""
+    logger.debug("The model raised an exception", exc_info=error)
+    return Completion(status=AnswerStatus.FAILED, problem=f"The model raised {type(error).__name__}.")
+
+
 def _guarded(ask: Callable[[str], str], prompt: str) -> str:
     try:
         return ask(prompt)
-    except Exception as error:
-        # A model can raise anything, and other texts' answers are waiting. The message may quote the text.
-        logger.debug("The model raised an exception", exc_info=True)
-        problem = f"The model raised {type(error).__name__}."
-        return Completion(status=AnswerStatus.FAILED, problem=problem)
+    except Exception as error:  # a model can raise anything, and other texts' answers are waiting
+        return failed_with(error)

@@ -21,10 +21,11 @@ NO_KEY = SecretStr("")
 
 @dataclass(frozen=True)
 class Given:
-    """`task` is a spacy-llm task, None outside of `giving`."""
+    """`task` is a spacy-llm task, None outside of `giving`; `model` the section of a model that is built late."""
 
     task: Any = None
     api_key: SecretStr = NO_KEY
+    model: dict[str, Any] | None = None
 
 
 _given: ContextVar[Given | None] = ContextVar("handover_given", default=None)

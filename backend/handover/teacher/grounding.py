@@ -8,7 +8,10 @@ fold that changes the length (`İ`, `ß`, runs of blanks) can shift an offset.
 The teacher lists mentions in order of appearance. So the longest series of them that can stand one after the
 other is placed first, each as early as possible: the k-th mention of the same words gets their k-th place,
 and one mention in the wrong order does not lead the others astray. Those that are left take the first place
-that is still free. No two spans overlap.
+that is still free.
+
+Entities do not overlap: a place is free when none of its characters is taken. Other spans may: then mentions
+stand in order when they begin in order, and a place is free when no mention with the same label has it.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from handover.domain import Span
 from handover.teacher.answers import Mention
@@ -37,30 +41,34 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class Grounding:
-    """The spans of an answer, sorted by position, and one sentence for each mention that has none."""
+    """The place of each mention as a span, None where it has none, and one sentence for each of those."""
 
-    spans: tuple[Span, ...]
+    by_mention: tuple[Span | None, ...]
     problems: tuple[str, ...]
 
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The spans, sorted by position."""
+        return tuple(sorted(span for span in self.by_mention if span is not None))
 
-def ground(text: str, mentions: Sequence[Mention]) -> Grounding:
+
+def ground(text: str, mentions: Sequence[Mention], *, overlapping: bool = False) -> Grounding:
     """Turn mentions into exact spans of a text (offsets in Python code points)."""
     finder = _Finder(text)
     options = [finder.places(mention.text) if mention.label is not None else [] for mention in mentions]
-    placed = _in_order(options)
-    for taken in placed.values():
-        finder.take(taken)
-    spans: list[Span] = []
+    placed = _in_order(options, mentions, overlapping=overlapping)
+    taken = _Taken(len(text), overlapping=overlapping)
+    for index, place in placed.items():
+        taken.add(place, mentions[index])
+    spans: list[Span | None] = []
     problems: list[str] = []
     for index, mention in enumerate(mentions):
-        place = placed.get(index)
-        if place is None and mention.label is not None:
-            place = finder.take_free(mention.text)
-        if place is None or mention.label is None:
-            problems.append(f"entity {index + 1} of {len(mentions)}: {_problem(mention, options[index])}")
-        else:
-            spans.append(Span(*place, mention.label))
-    return Grounding(tuple(sorted(spans)), tuple(problems))
+        found = placed.get(index) or _first_free(finder, taken, mention)
+        spans.append(None if found is None or mention.label is None else Span(*found, mention.label))
+        if spans[-1] is None:
+            noun = "span" if overlapping else "entity"
+            problems.append(f"{noun} {index + 1} of {len(mentions)}: {_problem(mention, options[index], noun)}")
+    return Grounding(tuple(spans), tuple(problems))
 
 
 def cuts_word(text: str, position: int) -> bool:
@@ -75,71 +83,108 @@ def cuts_word(text: str, position: int) -> bool:
     return not (UNSPACED.match(before) or UNSPACED.match(behind))
 
 
-def _problem(mention: Mention, options: Sequence[Place]) -> str:
+def _problem(mention: Mention, options: Sequence[Place], noun: str) -> str:
     if mention.label is None:
         return "its label is not one of the aspect's"
-    return "its place is taken by another entity" if options else "its words are not in the text"
+    return f"its place is taken by another {noun}" if options else "its words are not in the text"
+
+
+def _first_free(finder: _Finder, taken: _Taken, mention: Mention) -> Place | None:
+    """Take the first free place in the strictest reading that has one."""
+    if mention.label is None:
+        return None
+    for place in finder.all_places(mention.text):
+        if taken.is_free(place, mention):
+            taken.add(place, mention)
+            return place
+    return None
+
+
+class _Taken:
+    """Which places are taken: characters where spans must not overlap, else places by label."""
+
+    def __init__(self, length: int, *, overlapping: bool) -> None:
+        self._characters = bytearray(length)
+        self._places: set[tuple[Place, str | None]] = set()
+        self._overlapping = overlapping
+
+    def add(self, place: Place, mention: Mention) -> None:
+        """This place is the mention's from now on."""
+        self._places.add((place, mention.label))
+        self._characters[slice(*place)] = b"\x01" * (place[1] - place[0])
+
+    def is_free(self, place: Place, mention: Mention) -> bool:
+        """Whether the mention can have this place."""
+        if self._overlapping:
+            return (place, mention.label) not in self._places
+        return not any(self._characters[slice(*place)])
 
 
 @dataclass(frozen=True)
 class _Series:
-    """Mentions placed one after the other; `end` is where the last one ends."""
+    """Mentions placed one after the other; the next one cannot begin before `limit`."""
 
-    end: int = 0
+    limit: int = 0
     index: int = -1
     place: Place = (0, 0)
     before: _Series | None = None
 
+    def parts(self) -> Iterator[_Series]:
+        """The series itself and those it was made from, back to the first mention."""
+        series: _Series | None = self
+        while series is not None and series.before is not None:
+            yield series
+            series = series.before
 
-def _in_order(options: Sequence[Sequence[Place]]) -> dict[int, Place]:
-    """Places for as many mentions as can stand in the given order without overlap, by index.
 
-    `options` are each mention's possible places, by position. `best[n]` is, of all series of n mentions so
-    far, the one that ends first (the usual way to find a longest increasing subsequence).
+def _in_order(
+    options: Sequence[Sequence[Place]], mentions: Sequence[Mention], *, overlapping: bool
+) -> dict[int, Place]:
+    """Places for as many mentions as can stand in the given order, by index.
+
+    `options` are each mention's possible places, by position. `best[n]` is, of all series of n mentions so far,
+    the one with the lowest limit (the usual way to find a longest increasing subsequence).
     """
     best = [_Series()]
     for index, places in enumerate(options):
         for length in range(len(best) - 1, -1, -1):
-            next_one = bisect_left(places, (best[length].end, 0))
-            if next_one == len(places):
+            place = _next_place(places, best[length], mentions, index)
+            if place is None:
                 continue
-            longer = _Series(places[next_one][1], index, places[next_one], best[length])
+            longer = _Series(place[0] if overlapping else place[1], index, place, best[length])
             if length + 1 == len(best):
                 best.append(longer)
-            elif longer.end < best[length + 1].end:
+            elif longer.limit < best[length + 1].limit:
                 best[length + 1] = longer
-    found: dict[int, Place] = {}
-    series = best[-1]
-    while series.before is not None:
-        found[series.index] = series.place
-        series = series.before
-    return found
+    return {part.index: part.place for part in best[-1].parts()}
+
+
+def _next_place(places: Sequence[Place], series: _Series, mentions: Sequence[Mention], index: int) -> Place | None:
+    """The first place from the series' limit on that no mention of it with the same label has."""
+    for number in range(bisect_left(places, (series.limit, 0)), len(places)):
+        place = places[number]
+        # Only mentions that begin at the same character can have the same place, and these come last.
+        level = takewhile(lambda part: part.place[0] == place[0], series.parts())  # noqa: B023 - used up at once
+        if not any(part.place == place and mentions[part.index].label == mentions[index].label for part in level):
+            return place
+    return None
 
 
 class _Finder:
-    """Finds the places of words in a text, each of which can be taken once."""
+    """Finds the places of words in a text."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._taken = bytearray(len(text))
         self._folded: dict[Fold, _Folded] = {}
 
     def places(self, mention: str) -> list[Place]:
         """All places of a mention in the strictest reading that finds one, by position."""
         return next(filter(None, (self._places(mention.strip(), fold) for fold in FOLDS)), [])
 
-    def take(self, place: Place) -> None:
-        """Nothing else can have this place from now on."""
-        self._taken[slice(*place)] = b"\x01" * (place[1] - place[0])
-
-    def take_free(self, mention: str) -> Place | None:
-        """Take the first free place in the strictest reading that has one."""
+    def all_places(self, mention: str) -> Iterator[Place]:
+        """All places of a mention, those of stricter readings first."""
         for fold in FOLDS:
-            for place in self._places(mention.strip(), fold):
-                if not any(self._taken[slice(*place)]):
-                    self.take(place)
-                    return place
-        return None
+            yield from self._places(mention.strip(), fold)
 
     def _places(self, words: str, fold: Fold | None) -> list[Place]:
         return [

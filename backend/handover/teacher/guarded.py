@@ -12,6 +12,7 @@ from typing import Any, Iterable  # noqa: UP035 - spacy-llm reads these hints an
 from handover.domain import AnswerStatus
 from handover.teacher.completion import Completion, as_completion
 from handover.teacher.fanout import ask_all
+from handover.teacher.foreign import Foreign
 
 Model = Callable[[Iterable[Iterable[Any]]], Iterable[Iterable[Any]]]
 
@@ -37,5 +38,12 @@ class Guarded:
 
 
 def make_guarded(model: Model, concurrency: int = 1) -> Model:
-    """`handover.Guarded.v1`: wrap another model. Set `concurrency` only for models that are thread-safe."""
-    return Guarded(model, concurrency=concurrency)
+    """`handover.Guarded.v1`: wrap another model.
+
+    Several prompts at once are only sent to spacy-llm's REST models, which keep nothing between requests; a model
+    in this process (Hugging Face) answers one after another.
+    """
+    from spacy_llm.models.rest.base import REST  # noqa: PLC0415
+
+    takes_many = isinstance(model, REST) or (isinstance(model, Foreign) and model.takes_many)
+    return Guarded(model, concurrency=concurrency if takes_many else 1)

@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from handover.domain import Annotation, Kind, Label
 from handover.teacher.answers import answer_schema, completion_for
 
-TEMPLATES = {Kind.CHOICE: "choice.v1.jinja", Kind.ENTITIES: "entities.v1.jinja"}
+TEMPLATES = {kind: f"{kind.value}.v1.jinja" for kind in Kind}
 """The prompt file of each kind. A changed wording gets a new file, so that old answers keep their meaning."""
 
 
@@ -51,18 +51,24 @@ class Example:
 
 @dataclass(frozen=True)
 class Question:
-    """All that a prompt says besides the text."""
+    """All that a prompt says besides the text. `span_labels` are those of the spans that relations connect."""
 
     kind: Kind
     wording: str
     labels: tuple[Label, ...]
     guidelines: str = ""
     examples: tuple[Example, ...] = ()
+    span_labels: tuple[Label, ...] = ()
 
     @property
     def label_names(self) -> tuple[str, ...]:
         """The names of the labels, in order."""
         return tuple(label.name for label in self.labels)
+
+    @property
+    def span_label_names(self) -> tuple[str, ...]:
+        """The names of the labels of the spans that relations connect, in order."""
+        return tuple(label.name for label in self.span_labels)
 
 
 class Prompter:
@@ -70,13 +76,14 @@ class Prompter:
 
     def __init__(self, question: Question) -> None:
         source = read_template(TEMPLATES[question.kind])
-        self.schema = answer_schema(question.kind, question.label_names)
+        self.schema = answer_schema(question.kind, question.label_names, question.span_label_names)
         self.hash = _hash(source, question, self.schema)
         self._template = _compile(source)
         self._system = self._render(
             "system",
             question=question.wording,
             labels=question.labels,
+            span_labels=question.span_labels,
             guidelines=question.guidelines.strip(),
             examples=[_shown(question.kind, example) for example in question.examples],
         )
@@ -123,6 +130,9 @@ def _shown(kind: Kind, example: Example) -> dict[str, str]:
 
 def _hash(source: str, question: Question, schema: dict[str, Any]) -> str:
     """Hash of everything that makes the prompts of a question what they are, apart from the text."""
-    parts = {"template": source, "question": asdict(question), "schema": schema}
+    asked = asdict(question)
+    if not question.span_labels:
+        del asked["span_labels"]  # newer than the answers of the other kinds, which stay known by their hash
+    parts = {"template": source, "question": asked, "schema": schema}
     content = json.dumps(parts, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(content.encode("ascii")).hexdigest()

@@ -4,8 +4,9 @@ A file has one JSON object a line, in one of two forms:
 
 - `{"text": …, "aspect": …, "completion": "…"}`: what a model answered, word for word; without `aspect` for
   any aspect;
-- `{"text": …, "teacher": answer}` or `{"text": …, "teacher": {aspect: answer}}`: a known answer (a label, or
-  spans `{"start", "end", "label"}`), from which the completion is composed that a model would have given.
+- `{"text": …, "teacher": answer}` or `{"text": …, "teacher": {aspect: answer}}`: a known answer, from which the
+  completion is composed that a model would have given: a label, a list of labels, a list of spans `{"start",
+  "end", "label"}`, or `{"spans": […], "relations": [{"head", "child", "label"}]}` with positions in `spans`.
 
 Of several records for the same text the last one counts.
 """
@@ -55,15 +56,16 @@ class Recorded:
         return NOT_RECORDED if completion is None else Completion(completion, model=self._name, latency_ms=0.0)
 
 
-def make_recorded(path: str, aspect: str, name: str = "recorded") -> Recorded:
+def make_recorded(path: str, aspect: str, name: str = "recorded", kind: str = "") -> Recorded:
     """`handover.Recorded.v1`: the answers in a file, or in all `*.jsonl` files of a folder and below it.
 
-    Raises TeacherError when there is no such file, or a line of it is not a record.
+    `kind` is that of the aspect; without it, spans are those of kind `entities`. Raises TeacherError when there is
+    no such file, or a line of it is not a record.
     """
-    return Recorded(completions_in(Path(path), aspect), name=name)
+    return Recorded(completions_in(Path(path), aspect, Kind(kind) if kind else None), name=name)
 
 
-def completions_in(path: Path, aspect: str) -> dict[str, str]:
+def completions_in(path: Path, aspect: str, kind: Kind | None = None) -> dict[str, str]:
     """The recorded completions of an aspect, by text. Raises TeacherError.
 
     Files are read once per process, and again when they have changed.
@@ -71,7 +73,7 @@ def completions_in(path: Path, aspect: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in _files(path):
         status = file.stat()
-        records = _read(file, status.st_mtime_ns, status.st_size)
+        records = _read(file, kind, status.st_mtime_ns, status.st_size)
         found.update({text: c for (name, text), c in records.items() if name in (aspect, ANY_ASPECT)})
     return found
 
@@ -87,15 +89,15 @@ def _files(path: Path) -> list[Path]:
 
 
 @lru_cache(maxsize=64)
-def _read(file: Path, changed_ns: int, size: int) -> Records:
-    """The records of a file. The last two arguments only make a changed file another call."""
+def _read(file: Path, kind: Kind | None, changed_ns: int, size: int) -> Records:
+    """The records of a file, for aspects of one kind. The last two arguments only make a changed file another call."""
     records: dict[tuple[str, str], str] = {}
     with file.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                records.update(_completions(json.loads(line)))
+                records.update(_completions(json.loads(line), kind))
             except (ValueError, KeyError, TypeError) as error:
                 # `from None` and no message of the error: both may quote the line.
                 raise TeacherError(
@@ -105,7 +107,7 @@ def _read(file: Path, changed_ns: int, size: int) -> Records:
     return records
 
 
-def _completions(record: Any) -> Iterator[tuple[tuple[str, str], str]]:
+def _completions(record: Any, kind: Kind | None) -> Iterator[tuple[tuple[str, str], str]]:
     text = record["text"]
     if not isinstance(text, str):
         raise TypeError("text is not a string")
@@ -116,6 +118,25 @@ def _completions(record: Any) -> Iterator[tuple[tuple[str, str], str]]:
         yield (record.get("aspect") or ANY_ASPECT, text), completion
         return
     answers = record["teacher"]
-    for aspect, answer in answers.items() if isinstance(answers, dict) else [(ANY_ASPECT, answers)]:
-        kind = Kind.CHOICE if isinstance(answer, str) else Kind.ENTITIES
-        yield (aspect, text), completion_for(kind, text, answer)
+    by_aspect = answers if isinstance(answers, dict) and not _is_graph(answers) else {ANY_ASPECT: answers}
+    for aspect, answer in by_aspect.items():
+        yield (aspect, text), completion_for(_kind_of(answer, kind), text, answer)
+
+
+def _is_graph(answer: dict[str, Any]) -> bool:
+    """Whether this is an answer of kind `relations`, and no mapping from aspects to answers."""
+    return answer.keys() == {"spans", "relations"} and all(isinstance(part, list) for part in answer.values())
+
+
+def _kind_of(answer: Any, kind: Kind | None) -> Kind:
+    """The kind that an answer has by its form; where several have the same one, that of the aspect.
+
+    Answers of other aspects in the same file may be of any kind.
+    """
+    if isinstance(answer, dict):
+        return Kind.RELATIONS
+    if isinstance(answer, str):
+        return Kind.CHOICE
+    if answer and all(isinstance(part, str) for part in answer):
+        return Kind.CHOICES
+    return kind if kind is Kind.SPANS or (kind is Kind.CHOICES and not answer) else Kind.ENTITIES

@@ -107,6 +107,28 @@ def test_consensus_relations_compares_the_spans_they_connect() -> None:
     assert consensus(Kind.RELATIONS, [first, other]) is None
 
 
+def edges(*found: tuple[Span, Span, str], marked: tuple[Span, ...] = ()) -> Annotation:
+    return Annotation.connecting({*marked, *(span for edge in found for span in edge[:2])}, found)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "expected"),
+    [
+        (
+            [edges((A, B, "in"), (B, C, "of")), edges((A, B, "in"), (C, B, "of")), edges((A, B, "in"), (A, C, "in"))],
+            edges((A, B, "in"), marked=(C,)),
+        ),
+        ([edges((A, B, "in")), edges((B, A, "in")), edges((A, B, "of"))], None),
+        ([edges(), edges(marked=(A,)), edges((A, B, "in"))], edges()),
+        ([edges((A, B, "in")), edges((A, B, "in"), (B, C, "of")), edges(), edges((B, C, "in"))], None),
+    ],
+)
+def test_consensus_relations_are_voted_on_one_by_one(
+    annotations: list[Annotation], expected: Annotation | None
+) -> None:
+    assert consensus(Kind.RELATIONS, annotations) == expected
+
+
 def _without_overlap(found: list[Span]) -> Annotation:
     kept: list[Span] = []
     for span in sorted(found):

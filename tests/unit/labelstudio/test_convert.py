@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from itertools import pairwise
 from typing import Any
 
@@ -261,10 +260,10 @@ def test_convert_malformed_regions_never_raise_and_no_note_holds_the_text(result
 
 
 def test_convert_many_overlapping_regions_are_read_quickly() -> None:
-    started = time.perf_counter()
+    # Compared pair by pair, these would take minutes.
     reading = read_result([region(i, i + 60) for i in range(20_000)], TERMS, "word " * 5000)
     assert reading.annotation is not None
-    assert time.perf_counter() - started < 5
+    assert len(reading.annotation.spans) == 334
 
 
 # Writing
@@ -317,18 +316,6 @@ def test_convert_refuses_to_write_what_does_not_belong(annotation: Annotation, a
     with pytest.raises(ConversionError, match=expected) as caught:
         write_result(annotation, aspect, TEXT)
     assert "Secret" not in str(caught.value)
-
-
-def test_convert_refuses_kinds_without_a_conversion(nlp: Language) -> None:
-    aspect = Aspect("tags", "text", Kind.CHOICES, (Label("A"),), "text")
-    for convert in (
-        lambda: read_result([], aspect, TEXT),
-        lambda: write_result(Annotation(), aspect, TEXT),
-        lambda: annotation_from_doc(nlp(TEXT), aspect),
-        lambda: doc_from_annotation(nlp, TEXT, Annotation(), aspect),
-    ):
-        with pytest.raises(ConversionError, match="kind choices, supported are choice, entities"):
-            convert()
 
 
 # Task data

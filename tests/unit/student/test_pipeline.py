@@ -6,12 +6,13 @@ import threading
 from pathlib import Path
 
 import pytest
+import spacy
 from spacy.language import Language
 
 from handover.domain import Annotation, Aspect, Kind
 from handover.errors import ArtifactError
 from handover.labelstudio.convert import annotation_from_doc
-from handover.student.confidence import pipe_with_certainty
+from handover.student.confidence import pipe_with_trace
 from handover.student.pipeline import StudentCache, load_student, predict
 from tests.unit.student.samples import SECRET, STAGE, TERMS, choice, entities
 
@@ -47,23 +48,14 @@ def test_predict_score_of_a_choice_is_the_probability_of_its_label(loaded: Loade
     assert answer.score == pytest.approx(nlp(TEXTS[Kind.CHOICE][0]).cats[answer.annotation.cats[0]])
 
 
-@pytest.mark.parametrize("kind", [Kind.CHOICE, Kind.ENTITIES])
-def test_predict_leaves_no_text_in_the_pipeline(kind: Kind, pipelines: Pipelines, loaded: Loaded) -> None:
-    nlp = loaded[kind]
-    before = len(nlp.vocab.strings)
-    predict(nlp, [f"unheard-of Qwxyz{i} words" for i in range(20)], pipelines[kind][0])
-    assert "Qwxyz7" not in nlp.vocab.strings
-    assert len(nlp.vocab.strings) == before
-
-
-def test_pipe_with_certainty_has_one_probability_per_token(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipe_with_trace_has_one_probability_per_token(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     nlp = loaded[Kind.ENTITIES]
     monkeypatch.setattr(nlp, "batch_size", 3)  # several batches
-    found = list(pipe_with_certainty(nlp, TEXTS[Kind.ENTITIES]))
-    assert [doc.text for doc, _ in found] == TEXTS[Kind.ENTITIES]
-    for doc, certainty in found:
-        assert certainty.shape == (len(doc),)
-        assert ((certainty > 0) & (certainty <= 1)).all()
+    found = list(pipe_with_trace(nlp, TEXTS[Kind.ENTITIES]))
+    assert [trace.doc.text for trace in found] == TEXTS[Kind.ENTITIES]
+    for trace in found:
+        assert trace.tokens.shape == (len(trace.doc),)
+        assert ((trace.tokens > 0) & (trace.tokens <= 1)).all()
     assert nlp.pipe_names == ["ner"], "the recognizer is switched on again"
 
 
@@ -133,3 +125,20 @@ def test_student_cache_tries_again_after_a_failure(store: Store, pipelines: Pipe
         cache.predict("late", ["a text"], STAGE)
     store.folders["late"] = pipelines[Kind.CHOICE][1]
     assert cache.predict("late", [f"{SECRET} sells"], STAGE)[0].version == "late"
+
+
+def test_student_cache_forgets_the_words_of_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server must not grow with every text it sees."""
+    loaded: list[Language] = []
+
+    def load(path: Path) -> Language:
+        loaded.append(spacy.load(path))
+        return loaded[-1]
+
+    spacy.blank("en").to_disk(tmp_path)
+    monkeypatch.setattr("handover.student.pipeline.load_student", load)
+    cache = StudentCache(Store({"s1": tmp_path}), max_new_words=100)  # type: ignore[arg-type]
+    for text in range(20):
+        cache.predict("s1", [" ".join(f"word{word}x{text}" for word in range(30))], STAGE)
+    assert len(loaded) == 6, "at the start, and after every fourth text: then there are more than 100 new words"
+    assert len(loaded[-1].vocab) <= len(spacy.load(tmp_path).vocab) + 130

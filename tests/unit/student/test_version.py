@@ -15,7 +15,7 @@ from handover.student.candidates import Budget
 from handover.student.resources import Resources
 from handover.student.training_set import LabelledText, TrainingSet, TrainOptions
 from handover.student.version import student_version
-from tests.unit.student.samples import STAGE, choice
+from tests.unit.student.samples import STAGE, TRADES, choice, related
 
 EXAMPLES = TrainingSet(train=choice(6), dev=choice(3, start=10), silver=choice(2, start=20))
 OPTIONS = TrainOptions()
@@ -52,6 +52,12 @@ def test_version_changes_with_what_the_student_is_made_from(
     assert student_version(aspect, examples, options) != student_version(STAGE, EXAMPLES, OPTIONS)
 
 
+def test_version_changes_with_the_labels_of_the_spans_that_relations_connect() -> None:
+    examples = TrainingSet(train=related(6), dev=related(3, start=10))
+    fewer = replace(TRADES, span_labels=(Label("WHO"), Label("WHERE")))
+    assert student_version(fewer, examples, OPTIONS) != student_version(TRADES, examples, OPTIONS)
+
+
 def test_version_ignores_what_the_student_does_not_see() -> None:
     hinted = replace(STAGE, labels=tuple(Label(label.name, "a hint") for label in STAGE.labels), question="Which?")
     assert student_version(hinted, EXAMPLES, OPTIONS) == student_version(STAGE, EXAMPLES, OPTIONS)
@@ -74,7 +80,11 @@ def test_version_of_texts_with_lone_surrogates() -> None:
 @pytest.mark.parametrize(
     ("kind", "chosen", "said"),
     [
-        (Kind.RELATIONS, (), "no recipe for aspects of kind 'relations' (supported: choice, entities)"),
+        (
+            Kind.CHOICES,
+            ("choice-bow",),
+            "'choice-bow' is not a recipe for kind 'choices' (has: choices-bow, choices-cnn)",
+        ),
         (
             Kind.CHOICE,
             ("entities-cnn",),

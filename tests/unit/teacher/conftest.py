@@ -33,6 +33,32 @@ TERMS = Aspect(
     text_field="text",
     question="Which terms are named?",
 )
+TOPICS = Aspect(
+    name="topics",
+    to_name="text",
+    kind=Kind.CHOICES,
+    labels=(Label("Price", "money is named"), Label("Place"), Label("Time")),
+    text_field="text",
+    question="What is it about?",
+)
+PHRASES = Aspect(
+    name="phrases",
+    to_name="text",
+    kind=Kind.SPANS,
+    labels=(Label("PLACE"), Label("ORG", "a company")),
+    text_field="text",
+    question="Which phrases are there?",
+)
+DEALS = Aspect(
+    name="relations",
+    to_name="text",
+    kind=Kind.RELATIONS,
+    labels=(Label("in", "head is in child"), Label("owns")),
+    text_field="text",
+    question="How are they related?",
+    span_labels=PHRASES.labels,
+    spans_from="phrases",
+)
 
 
 @pytest.fixture
@@ -45,6 +71,24 @@ def stage() -> Aspect:
 def terms() -> Aspect:
     """An aspect of kind entities."""
     return TERMS
+
+
+@pytest.fixture
+def topics() -> Aspect:
+    """An aspect of kind choices."""
+    return TOPICS
+
+
+@pytest.fixture
+def phrases() -> Aspect:
+    """An aspect of kind spans."""
+    return PHRASES
+
+
+@pytest.fixture
+def deals() -> Aspect:
+    """An aspect of kind relations, between the regions of the aspect of kind spans."""
+    return DEALS
 
 
 @pytest.fixture(autouse=True)

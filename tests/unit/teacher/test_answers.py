@@ -7,15 +7,19 @@ import json
 import jsonschema
 import pytest
 
-from handover.domain import Annotation, Kind, Span
+from handover.domain import Annotation, Kind, Relation, Span
 from handover.teacher.answers import (
     AnswerError,
+    Edge,
     Mention,
     answer_schema,
     completion_for,
     match_label,
     parse_choice,
+    parse_choices,
     parse_entities,
+    parse_relations,
+    parse_spans,
 )
 
 LABELS = ("Bid", "Offer", "Not mentioned")
@@ -107,6 +111,74 @@ def test_answers_entities_of_another_form_are_refused(completion: str, problem: 
 
 
 @pytest.mark.parametrize(
+    ("completion", "expected"),
+    [
+        ('{"labels": ["offer", "Bid"]}', ["Offer", "Bid"]),
+        ('```json\n{"labels": ["Offer",],}\n```', ["Offer"]),
+        ('{"labels": []}', []),
+        ('{"labels": "not mentioned"}', ["Not mentioned"]),
+        ('{"labels": ["Sale", "Bid"]}', [None, "Bid"]),
+    ],
+)
+def test_answers_choices_are_read(completion: str, expected: list[str | None]) -> None:
+    assert parse_choices(completion, LABELS) == expected
+
+
+@pytest.mark.parametrize(
+    ("completion", "problem"),
+    [
+        ('{"label": "Bid"}', "labels: Field required"),
+        ('{"labels": null}', "labels: Input should be a valid list"),
+        ('{"labels": ["Bid", 3]}', "labels.1: Input should be a valid string"),
+        ('{"labels": ["Bid"]} or {"labels": []}', "2 different answers"),
+        ('{"labels": ["Bid"', "no complete JSON object"),
+        ('{"labels": ' + "9" * 5_000 + "}", "no complete JSON object"),
+    ],
+)
+def test_answers_choices_of_another_form_are_refused(completion: str, problem: str) -> None:
+    with pytest.raises(AnswerError, match=problem):
+        parse_choices(completion, LABELS)
+
+
+def test_answers_spans_are_read_under_their_own_name() -> None:
+    spans = '[{"text": "to sell", "label": "OFFER"}, {"text": "sell", "label": "x"}]'
+    assert parse_spans(f'{{"spans": {spans}}}', LABELS) == [Mention("to sell", "Offer"), Mention("sell", None)]
+    with pytest.raises(AnswerError, match="spans: Field required"):
+        parse_spans(f'{{"entities": {spans}}}', LABELS)
+
+
+@pytest.mark.parametrize("numbers", [("1", "2"), ('"1"', '"2"')])
+def test_answers_relations_are_read_with_their_numbers(numbers: tuple[str, str]) -> None:
+    first, second = numbers
+    graph = parse_relations(
+        f'{{"spans": [{{"number": {second}, "text": "Ann", "label": "person"}}, '
+        f'{{"number": {first}, "text": "Rome", "label": "Town"}}], '
+        f'"relations": [{{"head": {second}, "child": {first}, "label": "OFFER"}}, '
+        f'{{"head": {first}, "child": 9, "label": "x"}}]}}',
+        LABELS,
+        ("Person", "Place"),
+    )
+    assert graph.mentions == (Mention("Ann", "Person"), Mention("Rome", None))
+    assert graph.numbers == (2, 1)
+    assert graph.edges == (Edge(2, 1, "Offer"), Edge(1, 9, None))
+
+
+@pytest.mark.parametrize(
+    ("completion", "problem"),
+    [
+        ('{"spans": []}', "relations: Field required"),
+        ('{"spans": [{"text": "a", "label": "b"}], "relations": []}', "spans.0.number: Field required"),
+        ('{"spans": [], "relations": [{"head": 1.5, "child": 1, "label": "a"}]}', "relations.0.head: Input should be"),
+        ('{"spans": [], "relations": [{"head": true, "child": 1, "label": "a"}]}', "relations.0.head: Input should be"),
+        ('{"spans": [], "relations": [{"head": "Ann", "child": 1, "label": "a"}]}', "relations.0.head: Input should"),
+    ],
+)
+def test_answers_relations_of_another_form_are_refused(completion: str, problem: str) -> None:
+    with pytest.raises(AnswerError, match=problem):
+        parse_relations(completion, LABELS, ("Person",))
+
+
+@pytest.mark.parametrize(
     ("value", "labels", "expected"),
     [
         ("us", ("US", "Us", "us"), "us"),
@@ -133,9 +205,31 @@ def test_answers_composed_completions_are_read_back() -> None:
     assert completion_for(Kind.CHOICE, text, Annotation(cats=("Bid",))) == '{"label": "Bid"}'
 
 
+def test_answers_composed_completions_of_other_kinds_are_read_back() -> None:
+    text = "New York Times in New York"
+    assert parse_choices(completion_for(Kind.CHOICES, text, ["Bid", "Offer"]), LABELS) == ["Bid", "Offer"]
+    assert completion_for(Kind.CHOICES, text, Annotation()) == '{"labels": []}'
+    spans = [{"start": 0, "end": 8, "label": "Bid"}, {"start": 0, "end": 14, "label": "Offer"}]
+    outer_first = [Mention("New York Times", "Offer"), Mention("New York", "Bid")]
+    assert parse_spans(completion_for(Kind.SPANS, text, spans), LABELS) == outer_first
+    graph = {"spans": spans, "relations": [{"head": 0, "child": 1, "label": "Bid"}]}
+    completion = completion_for(Kind.RELATIONS, text, graph)
+    read = parse_relations(completion, LABELS, LABELS)
+    assert (list(read.mentions), read.numbers, read.edges) == (outer_first, (1, 2), (Edge(2, 1, "Bid"),))
+    annotation = Annotation(spans=(Span(0, 8, "Bid"), Span(0, 14, "Offer")), relations=(Relation(0, 1, "Bid"),))
+    assert completion_for(Kind.RELATIONS, text, annotation) == completion
+
+
 @pytest.mark.parametrize(
     ("kind", "answer"),
     [
+        (Kind.CHOICES, "Bid"),
+        (Kind.CHOICES, [{"start": 0, "end": 1, "label": "Bid"}]),
+        (Kind.SPANS, {"spans": [], "relations": []}),
+        (Kind.SPANS, [{"start": 0, "end": 99, "label": "Bid"}]),
+        (Kind.RELATIONS, []),
+        (Kind.RELATIONS, {"spans": [], "relations": [{"head": 0, "child": 0, "label": "Bid"}]}),
+        (Kind.RELATIONS, {"spans": [{"start": 0, "end": 99, "label": "Bid"}], "relations": []}),
         (Kind.CHOICE, Annotation(cats=("a", "b"))),
         (Kind.CHOICE, []),
         (Kind.ENTITIES, "Bid"),
@@ -151,9 +245,36 @@ def test_answers_composing_refuses_what_does_not_fit(kind: Kind, answer: object)
 
 def test_answers_schema_accepts_what_is_composed() -> None:
     spans = [{"start": 0, "end": 1, "label": "Bid"}]
-    for kind, answer in ((Kind.CHOICE, "Offer"), (Kind.ENTITIES, spans), (Kind.ENTITIES, [])):
-        schema = answer_schema(kind, LABELS)
+    graph = {"spans": spans, "relations": [{"head": 0, "child": 0, "label": "Offer"}]}
+    answers = (
+        (Kind.CHOICE, "Offer"),
+        (Kind.CHOICES, ["Offer", "Bid"]),
+        (Kind.CHOICES, []),
+        (Kind.ENTITIES, spans),
+        (Kind.ENTITIES, []),
+        (Kind.SPANS, spans),
+        (Kind.RELATIONS, graph),
+    )
+    for kind, answer in answers:
+        schema = answer_schema(kind, LABELS, ("Bid",))
         jsonschema.validate(json.loads(completion_for(kind, "a text", answer)), schema)
         assert schema["additionalProperties"] is False
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"label": "Sale"}, answer_schema(Kind.CHOICE, LABELS))
+
+
+def without_redundant_types(schema: object) -> object:
+    """The SDK leaves out the type of an enum, which its values tell."""
+    if isinstance(schema, list):
+        return [without_redundant_types(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {key: without_redundant_types(v) for key, v in schema.items() if not (key == "type" and "enum" in schema)}
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_answers_schema_is_what_structured_outputs_accept(kind: Kind) -> None:
+    from anthropic import transform_schema
+
+    schema = answer_schema(kind, LABELS, ("PERSON",))
+    assert transform_schema(schema) == without_redundant_types(schema), "the SDK takes nothing out of it"

@@ -43,6 +43,8 @@ def test_build_spec_from_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     spec = spec_from_settings(settings, guidelines="House rule.")
     assert (spec.choice, spec.recorded, spec.guidelines) == (TeacherChoice.RECORDED, tmp_path, "House rule.")
     assert (spec.timeout, spec.concurrency, spec.retries) == (7.0, 3, settings.teacher_retries)
+    paced = spec_from_settings(Settings(teacher_requests_per_minute=5, teacher_tokens_per_minute=6, teacher_samples=7))
+    assert (paced.requests_per_minute, paced.tokens_per_minute, paced.samples) == (5, 6, 7)
     assert spec.api_key.get_secret_value() == ""
     monkeypatch.setenv("ANTHROPIC_API_KEY", "from-env")
     assert spec_from_settings(Settings()).api_key.get_secret_value() == "from-env"
@@ -82,7 +84,7 @@ def test_build_free_text_reaches_the_prompt_as_it_is(scripted: Callable[..., Any
 @pytest.mark.parametrize(
     ("change", "spec", "language", "message"),
     [
-        ({"kind": Kind.SPANS}, {}, "en", "kind 'spans'"),
+        ({"kind": Kind.RELATIONS}, {}, "en", "no labels"),
         ({"labels": ()}, {}, "en", "no labels"),
         ({}, {}, "zz", "cannot be built"),
         ({}, {"config": Path("none.cfg")}, "en", r"none\.cfg"),

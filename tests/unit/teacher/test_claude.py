@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
@@ -21,6 +22,8 @@ from handover.teacher import MemoryCache, TeacherSpec, build_teacher
 from handover.teacher.claude import Claude, make_claude
 from handover.teacher.completion import Completion
 from handover.teacher.prompt import Prompt
+from handover.teacher.throttle import Pace
+from tests.anthropic_stub import anthropic_stub
 
 KEY = "sk-ant-0123456789abcdefghijklmnopqrstuvwxyz"
 TEXT = "Wolfsburg wants to buy 500 tons of copper by the end of June."
@@ -64,7 +67,7 @@ def claude(api: Any) -> Callable[..., Claude]:
 
     def make(**options: Any) -> Claude:
         defaults: dict[str, Any] = {"base_url": api.url, "max_tokens": 64, "timeout": 5.0}
-        defaults |= {"retries": 2, "concurrency": 4}
+        defaults |= {"retries": 2, "pace": Pace(4)}
         return Claude("claude-test-1", api_key=SecretStr(KEY), **{**defaults, **options})
 
     return make
@@ -265,7 +268,7 @@ def test_claude_without_structured_outputs_is_asked_without(
         return api.reply(message(f"Sure: {BID}"))
 
     api.script(reply)
-    model = claude(concurrency=1)
+    model = claude(pace=Pace(1))
     assert [str(completion) for completion in ask(model, prompt_for(), prompt_for("two"))] == [f"Sure: {BID}"] * 2
     assert ["output_config" in request for request in api.requests] == [True, False, False]
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
@@ -311,7 +314,7 @@ def test_claude_asks_several_at_the_same_time(claude: Callable[..., Claude], api
         return message(BID)
 
     api.script(reply)
-    assert ask(claude(concurrency=8), *(prompt_for(str(number)) for number in range(8))) == [BID] * 8
+    assert ask(claude(pace=Pace(8)), *(prompt_for(str(number)) for number in range(8))) == [BID] * 8
 
 
 @pytest.mark.parametrize(
@@ -400,3 +403,27 @@ def test_claude_as_teacher(api: Any, stage: Aspect, terms: Aspect) -> None:
     annotate(stage, message("unused"), TEXT)
     assert len(api.requests) == before
     assert replace(good, from_cache=True) == annotate(stage, message("unused"), TEXT)
+
+
+def test_claude_slots_are_shared_by_all_threads_and_teachers_of_a_process() -> None:
+    with anthropic_stub(lambda _text, _request: BID) as stub:
+        stub.latency = 0.05
+        options: dict[str, Any] = {"api_key": SecretStr(KEY), "max_tokens": 64, "timeout": 5.0, "retries": 0}
+        models = [Claude("claude-test-1", base_url=stub.url, pace=Pace(3), **options) for _ in range(2)]
+        asked = [prompt_for(str(number)) for number in range(6)]
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda i: ask(models[i % 2], *asked), range(4)))
+    assert found == [[BID] * 6] * 4
+    assert stub.busiest == 3
+    assert all(completion.attempts == 1 for completion in found[0])
+    assert max(completion.latency_ms or 0 for completion in found[0]) < 2000, "waiting for a turn is not the API's"
+
+
+def test_claude_counts_attempts_and_written_cache_tokens(claude: Callable[..., Claude], api: Any) -> None:
+    trouble = api.reply(error("overloaded_error"), status=529, headers=SOON)
+    api.script(trouble, trouble, message(BID))
+    (completion,) = ask(claude(), prompt_for())
+    assert (completion.attempts, completion.cache_write_tokens) == (3, 3)
+    api.script(api.reply(error("api_error"), status=500, headers=SOON))
+    (failed,) = ask(claude(retries=1), prompt_for())
+    assert failed.attempts == 2

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
 from handover.domain import AnswerStatus
 from handover.teacher.completion import Completion
 from handover.teacher.fanout import ask_all
-from handover.teacher.guarded import Guarded
+from handover.teacher.guarded import Guarded, make_guarded
 
 
 def test_fanout_keeps_order_and_nesting() -> None:
@@ -64,3 +65,28 @@ def test_guarded_models_answer_one_prompt_at_a_time() -> None:
     assert good.latency_ms >= 0
     assert (bad.status, bad.problem) == (AnswerStatus.FAILED, "The model raised ConnectionError.")
     assert (mute.status, mute.problem) == (AnswerStatus.FAILED, "The model gave no answer.")
+
+
+def test_guarded_asks_several_at_once_only_where_the_model_keeps_nothing() -> None:
+    from spacy_llm.models.rest.noop import NoOpModel
+
+    most, running, lock = {"rest": 0, "other": 0}, 0, threading.Lock()
+
+    def counted(name: str, prompts: list[list[str]]) -> list[list[str]]:
+        nonlocal running
+        with lock:
+            running += 1
+            most[name] = max(most[name], running)
+        time.sleep(0.05)
+        with lock:
+            running -= 1
+        return prompts
+
+    class Rest(NoOpModel):
+        def __call__(self, prompts: list[list[str]]) -> list[list[str]]:
+            return counted("rest", prompts)
+
+    prompts = [[str(number)] for number in range(6)]
+    assert make_guarded(Rest(), concurrency=3)(prompts) == prompts
+    assert make_guarded(lambda given: counted("other", given), concurrency=3)(prompts) == prompts
+    assert most == {"rest": 3, "other": 1}

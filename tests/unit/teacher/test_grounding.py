@@ -91,6 +91,54 @@ def test_grounding_labels_go_with_their_mentions() -> None:
     assert grounding.spans == (Span(0, 1, "COUNT"), Span(6, 7, "PRICE"))
 
 
+def overlapping(text: str, *mentions: str) -> list[tuple[int, int, str]]:
+    """Where mentions like "A:New York" are placed when spans may overlap, in their order; (0, 0) if nowhere."""
+    split = [mention.split(":") for mention in mentions]
+    grounding = ground(text, [Mention(words, label) for label, words in split], overlapping=True)
+    return [(span.start, span.end, span.label) if span else (0, 0, "") for span in grounding.by_mention]
+
+
+@pytest.mark.parametrize(
+    ("text", "mentions", "expected"),
+    [
+        # nested, and across one another
+        ("New York Times", ["A:New York Times", "B:New York", "B:Times"], [(0, 14, "A"), (0, 8, "B"), (9, 14, "B")]),
+        ("one two three", ["A:one two", "A:two three"], [(0, 7, "A"), (4, 13, "A")]),
+        # the same words with two labels are one place
+        ("to Rome", ["A:Rome", "B:Rome"], [(3, 7, "A"), (3, 7, "B")]),
+        ("Rome, Rome", ["A:Rome", "B:Rome", "A:Rome", "B:Rome"],
+         [(0, 4, "A"), (0, 4, "B"), (6, 10, "A"), (6, 10, "B")]),
+        # repeated mentions with one label are two places, and never one
+        ("Rome, Rome", ["A:Rome", "A:Rome", "A:Rome"], [(0, 4, "A"), (6, 10, "A"), (0, 0, "")]),
+        ("Rome", ["A:Rome", "A:rome"], [(0, 4, "A"), (0, 0, "")]),
+        # listed label by label
+        ("Rome, Oslo, Rome", ["A:Rome", "A:Oslo", "A:Rome", "B:Rome", "B:Rome"],
+         [(0, 4, "A"), (6, 10, "A"), (12, 16, "A"), (12, 16, "B"), (0, 4, "B")]),
+        # the order tells which place is meant: inside of the one before, not before it
+        ("York, then New York", ["A:New York", "B:York"], [(11, 19, "A"), (15, 19, "B")]),
+        ("York, then New York", ["B:York", "A:New York"], [(0, 4, "B"), (11, 19, "A")]),
+        # shifted by nothing before them
+        ("İ😀\r\n“New York”", ["A:“New York”", "A:New York", "B:york"], [(4, 14, "A"), (5, 13, "A"), (9, 13, "B")]),
+        ("Yorkshire", ["A:York"], [(0, 0, "")]),
+    ],
+)  # fmt: skip
+def test_grounding_overlapping_mentions_share_characters(
+    text: str, mentions: list[str], expected: list[tuple[int, int, str]]
+) -> None:
+    assert overlapping(text, *mentions) == expected
+
+
+def test_grounding_reports_spans_that_repeat_another() -> None:
+    mentions = [Mention("Rome", "A"), Mention("Rome", "A"), Mention("Oslo", "A"), Mention("Rome", None)]
+    grounding = ground("Rome", mentions, overlapping=True)
+    assert grounding.spans == (Span(0, 4, "A"),)
+    assert grounding.problems == (
+        "span 2 of 4: its place is taken by another span",
+        "span 3 of 4: its words are not in the text",
+        "span 4 of 4: its label is not one of the aspect's",
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "position", "expected"),
     [
@@ -127,3 +175,24 @@ def test_grounding_spans_never_overlap_nor_cut_words(text: str, words: list[str]
         assert end <= span.start < span.end <= len(text)
         assert not cuts_word(text, span.start) and not cuts_word(text, span.end)
         end = span.end
+
+
+@given(
+    words=WORDS,
+    gap=GAPS,
+    cuts=st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11), st.sampled_from("AB")), max_size=8),
+)
+def test_grounding_overlapping_spans_are_where_their_words_are_and_no_two_alike(
+    words: list[str], gap: str, cuts: list[tuple[int, int, str]]
+) -> None:
+    text = gap.join(words)
+    wanted = [(gap.join(words[min(a, b) : max(a, b) + 1]), label) for a, b, label in cuts if max(a, b) < len(words)]
+    grounding = ground(text, [Mention(*mention) for mention in wanted], overlapping=True)
+    found = [
+        (text[span.start : span.end], span.label) if span else None
+        for span, mention in zip(grounding.by_mention, wanted, strict=True)
+    ]
+    assert all(place in (None, mention) for place, mention in zip(found, wanted, strict=True))
+    assert len(set(grounding.spans)) == len(grounding.spans)
+    assert len(grounding.spans) + len(grounding.problems) == len(wanted)
+    assert set(filter(None, found)) == set(wanted), "each mention that is there once has a place"

@@ -6,11 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from handover.domain import Annotation, Kind, Label, Span
+from handover.domain import Annotation, Kind, Label, Relation, Span
 from handover.teacher.prompt import TEMPLATES, Example, Prompter, Question, read_template, tag_for
 
 CHOICE = Question(Kind.CHOICE, "At which stage?", (Label("Bid", "wants to buy"), Label("Offer")))
 ENTITIES = Question(Kind.ENTITIES, "Which terms?", (Label("PRICE", "money"), Label("PLACE")))
+CHOICES = Question(Kind.CHOICES, "What about?", (Label("Price", "money is named"), Label("Place")))
+SPANS = Question(Kind.SPANS, "Which phrases?", (Label("PLACE"), Label("ORG", "a company")))
+RELATIONS = Question(
+    Kind.RELATIONS, "How related?", (Label("in", "head is in child"), Label("owns")), span_labels=SPANS.labels
+)
+QUESTIONS = [CHOICE, CHOICES, ENTITIES, SPANS, RELATIONS]
 
 NASTY = [
     "{{ question }} {% for x in labels %}{{ x }}{% endfor %} {# gone? #} ${nlp.lang}",
@@ -23,7 +29,7 @@ NASTY = [
 ]
 
 
-@pytest.mark.parametrize("question", [CHOICE, ENTITIES], ids=["choice", "entities"])
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.kind.value)
 @pytest.mark.parametrize("text", NASTY)
 def test_prompt_holds_the_text_unchanged_between_tags_of_its_own(question: Question, text: str) -> None:
     prompt = Prompter(question)(text)
@@ -34,7 +40,7 @@ def test_prompt_holds_the_text_unchanged_between_tags_of_its_own(question: Quest
     assert prompt == f"{prompt.system}\n\n{prompt.user}"
 
 
-@pytest.mark.parametrize("question", [CHOICE, ENTITIES], ids=["choice", "entities"])
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.kind.value)
 def test_prompt_system_part_is_the_same_for_all_texts(question: Question) -> None:
     prompter = Prompter(question)
     assert len({prompter(text).system for text in [*NASTY, "plain"]}) == 1
@@ -106,3 +112,31 @@ def test_prompt_files_carry_a_version_and_both_parts(name: str) -> None:
     source = read_template(name)
     assert name.endswith(".v1.jinja")
     assert source.index("{% block system %}") < source.index("{% block user %}")
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.kind.value)
+def test_prompt_says_question_labels_hints_and_guidelines_for_each_kind(question: Question) -> None:
+    system = Prompter(replace(question, guidelines="House rule."))("t").system
+    labels = [*question.labels, *question.span_labels]
+    assert question.wording in system
+    assert "<guidelines>\nHouse rule.\n</guidelines>" in system
+    assert all(f"- {label.name}{': ' + label.hint if label.hint else ''}\n" in system for label in labels)
+    others = {"label", "labels", "entities", "spans", "relations"} - set(Prompter(question).schema["properties"])
+    assert all(f'{{"{key}":' in system for key in list(Prompter(question).schema["properties"])[:1])
+    assert not any(f'{{"{key}":' in system for key in others)
+
+
+def test_prompt_hash_depends_on_the_labels_of_the_spans() -> None:
+    other = replace(RELATIONS, span_labels=(Label("PLACE"), Label("ORG", "a firm")))
+    assert Prompter(RELATIONS).hash != Prompter(other).hash
+
+
+def test_prompt_hash_of_kinds_without_them_is_the_one_their_answers_are_kept_under() -> None:
+    question = Question(Kind.CHOICE, "Q?", (Label("A", "x"), Label("B")))
+    assert Prompter(question).hash.startswith("800eebbcb763")
+
+
+def test_prompt_examples_of_relations_have_numbered_spans() -> None:
+    annotation = Annotation(spans=(Span(0, 4, "ORG"), Span(8, 12, "PLACE")), relations=(Relation(0, 1, "in"),))
+    system = Prompter(replace(RELATIONS, examples=(Example("Acme in Rome", annotation),)))("t").system
+    assert '"relations": [{"head": 1, "child": 2, "label": "in"}]}' in system.splitlines()[-1]

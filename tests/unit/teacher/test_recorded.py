@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from handover.domain import AnswerStatus, Aspect, Span
+from handover.domain import Annotation, AnswerStatus, Aspect, Relation, Span
 from handover.errors import TeacherError
 from handover.settings import TeacherChoice
 from handover.teacher import MemoryCache, TeacherSpec, build_teacher
@@ -48,6 +48,36 @@ def test_recorded_shapes(tmp_path: Path, record: dict[str, Any], expected: str) 
     completion = answer_of(write(tmp_path / "a.jsonl", {"text": "to Köln", **record}), "stage", "to Köln")
     assert completion == expected
     assert completion.status is AnswerStatus.OK
+
+
+SPANS = [{"start": 0, "end": 2, "label": "A"}, {"start": 3, "end": 7, "label": "B"}]
+GRAPH = {"spans": SPANS, "relations": [{"head": 1, "child": 0, "label": "of"}]}
+GRAPH_COMPLETION = (
+    '{"spans": [{"number": 1, "text": "to", "label": "A"}, {"number": 2, "text": "Köln", "label": "B"}], '
+    '"relations": [{"head": 2, "child": 1, "label": "of"}]}'
+)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "kind", "expected"),
+    [
+        (["A", "B"], "", '{"labels": ["A", "B"]}'),
+        ({"stage": ["A"], "other": "B", "third": SPANS}, "choices", '{"labels": ["A"]}'),
+        ([], "choices", '{"labels": []}'),
+        ([], "spans", '{"spans": []}'),
+        (SPANS[:1], "spans", '{"spans": [{"text": "to", "label": "A"}]}'),
+        ({"stage": SPANS[:1]}, "spans", '{"spans": [{"text": "to", "label": "A"}]}'),
+        (SPANS[:1], "", '{"entities": [{"text": "to", "label": "A"}]}'),
+        (GRAPH, "relations", GRAPH_COMPLETION),
+        (GRAPH, "", GRAPH_COMPLETION),
+        ({"stage": GRAPH, "spans": SPANS, "other": "A"}, "relations", GRAPH_COMPLETION),
+        ({"stage": {"spans": [], "relations": []}}, "relations", '{"spans": [], "relations": []}'),
+    ],
+)
+def test_recorded_answers_of_all_kinds(tmp_path: Path, teacher: Any, kind: str, expected: str) -> None:
+    path = write(tmp_path / "a.jsonl", {"text": "to Köln", "teacher": teacher})
+    ((completion,),) = make_recorded(str(path), "stage", kind=kind)([["to Köln"]])
+    assert completion == expected
 
 
 @pytest.mark.parametrize(
@@ -97,6 +127,9 @@ def test_recorded_files_are_read_again_only_when_changed(tmp_path: Path, monkeyp
         '{"text": "secret words", "completion": {"label": "A"}}',
         '{"text": "secret words", "teacher": 7}',
         '{"text": "secret words", "teacher": [{"start": 0}]}',
+        '{"text": "secret words", "teacher": ["A", {"start": 0}]}',
+        '{"text": "secret words", "teacher": {"spans": [], "relations": [{"head": 0, "child": 0, "label": "A"}]}}',
+        '{"text": "secret words", "teacher": {"x": {"spans": []}}}',
         '{"text": "secret words", "teacher": [{"start": 0, "end": 99, "label": "A"}]}',
     ],
 )
@@ -132,3 +165,27 @@ def test_recorded_teacher_answers_with_exact_spans(tmp_path: Path, terms: Aspect
     assert known.annotation is not None
     assert known.annotation.spans == (Span(2, 6, "PLACE"), Span(13, 17, "PLACE"))
     assert (unknown.status, unknown.problems) == (AnswerStatus.FAILED, ("no recorded answer",))
+
+
+def test_recorded_teacher_answers_for_all_aspects_of_a_file(
+    tmp_path: Path, topics: Aspect, phrases: Aspect, deals: Aspect
+) -> None:
+    text = "😀 New York Times\r\nin Rome"
+    spans = [(2, 16, "ORG"), (2, 10, "PLACE"), (21, 25, "PLACE")]
+    listed = [{"start": start, "end": end, "label": label} for start, end, label in spans]
+    graph = {"spans": listed, "relations": [{"head": 0, "child": 2, "label": "in"}]}
+    answers = {"topics": ["Time", "Price"], "phrases": listed, "relations": graph}
+    path = write(tmp_path / "a.jsonl", {"text": text, "teacher": answers})
+    found = {}
+    for aspect in (topics, phrases, deals):
+        teacher = build_teacher(aspect, TeacherSpec(TeacherChoice.RECORDED, recorded=path))
+        assert teacher is not None
+        (answer,) = teacher.annotate([text], MemoryCache())
+        assert (answer.status, answer.problems) == (AnswerStatus.OK, ())
+        found[aspect.name] = answer.annotation
+    ordered = tuple(sorted(Span(*span) for span in spans))
+    assert found == {
+        "topics": Annotation(cats=("Price", "Time")),
+        "phrases": Annotation(spans=ordered),
+        "relations": Annotation(spans=ordered, relations=(Relation(1, 2, "in"),)),
+    }

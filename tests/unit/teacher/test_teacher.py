@@ -117,14 +117,27 @@ def test_teacher_keeps_all_but_failures(
     assert [entry.status for entries in cache.kept for entry in entries] == ([status] if is_kept else [])
 
 
+def with_limit(teacher: Teacher, model: Any, *, limit: int) -> tuple[Teacher, Any]:
+    return Teacher(teacher._nlp, model_id=teacher.model_id, max_tokens=limit), model
+
+
+def test_teacher_cut_off_by_the_limit_of_its_own_config_is_not_asked_again(scripted: Make, stage: Aspect) -> None:
+    cut_off = Completion('{"la', status=AnswerStatus.UNPARSED, stop_reason="max_tokens", output_tokens=64)
+    cache = MemoryCache()
+    for _ in range(2):
+        teacher, model = scripted(stage, cut_off, max_tokens=2048)
+        teacher.annotate(["x"], cache)
+    assert model.prompts == []
+
+
 def test_teacher_cut_off_answer_is_asked_again_with_a_higher_limit(scripted: Make, stage: Aspect) -> None:
     cut_off = Completion('{"la', status=AnswerStatus.UNPARSED, stop_reason="max_tokens", output_tokens=64)
     cache = MemoryCache()
-    teacher, model = scripted(stage, cut_off, max_tokens=64)
+    teacher, model = with_limit(*scripted(stage, cut_off), limit=64)
     teacher.annotate(["x"], cache)
     (answer,) = teacher.annotate(["x"], cache)
     assert (len(model.prompts), answer.status) == (1, AnswerStatus.UNPARSED)
-    patient, model = scripted(stage, BID, max_tokens=128)
+    patient, model = with_limit(*scripted(stage, BID), limit=128)
     (answer,) = patient.annotate(["x"], cache)
     assert (len(model.prompts), answer.status) == (1, AnswerStatus.OK)
 
