@@ -18,7 +18,8 @@ from handover.labelstudio.convert import annotation_from_doc
 from handover.student import spacy_run
 from handover.student.calibrate import load_calibration
 from handover.student.confidence import pipe_with_trace
-from handover.student.export import export_student
+from handover.student.export import export_students
+from handover.student.merge import Part
 from handover.student.pipeline import load_student, predict
 from handover.student.thresholds import best_threshold, label_thresholds, set_thresholds
 from handover.student.training import LabelledText, TrainedStudent, TrainingSet, TrainOptions, train_student
@@ -182,7 +183,8 @@ def test_exported_pipeline_chooses_what_the_server_chooses(
     kind: Kind, taught: Callable[[Kind], TrainedStudent], tmp_path: Path
 ) -> None:
     aspect, make, *_ = LESSONS[kind]
-    path = export_student(taught(kind).path, tmp_path / "out", meta={"aspect": aspect.name, "kind": kind.value})
+    facts = {"aspect": aspect.name, "kind": kind.value, "labels": list(aspect.label_names)}
+    path = export_students([Part(taught(kind).path, facts)], tmp_path / "out")
     texts = [e.text for e in make(12, start=300)]
     served = predict(load_student(taught(kind).path), texts, aspect, calibration=load_calibration(taught(kind).path))
     docs = spacy.load(path).pipe(texts)
