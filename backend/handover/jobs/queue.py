@@ -31,7 +31,10 @@ from handover.store.models import utcnow
 
 logger = logging.getLogger(__name__)
 
-QUEUE_NAMES = ("handover-quick", "handover-train", "handover-idle")
+PREDICT_QUEUE = "handover-predict"
+"""The queue of `handover predict --queue`, which bypasses the store: its jobs are many and their state is in files."""
+
+QUEUE_NAMES = ("handover-quick", "handover-train", PREDICT_QUEUE, "handover-idle")
 """Queues in the order in which a worker empties them: short jobs never wait for a whole training to be next, and
 what nobody waits for comes last."""
 
@@ -81,7 +84,7 @@ class JobPolicy:
 
 def policies(*, train_timeout: int) -> dict[JobKind, JobPolicy]:
     """The policy of each kind of job."""
-    quick, train, idle = QUEUE_NAMES
+    quick, train, _, idle = QUEUE_NAMES
     return {
         JobKind.PREFETCH: JobPolicy(quick, timeout=3600, retries=True, turn="prefetch"),
         JobKind.REFRESH: JobPolicy(quick, timeout=1800, retries=True, turn="refresh"),

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,15 @@ from handover.jobs.queue import JobKind
 from handover.jobs.settle import look_and_settle
 from handover.preannotation import teacher_id_of
 from handover.runtime import Runtime
+from handover.settings import Settings
 from handover.store.annotations import last_revision
-from handover.store.answers import silver_of
-from handover.store.models import AspectRow, ProjectRow, StudentRow
+from handover.store.answers import answers_on_finished, silver_of
+from handover.store.models import AspectRow, PredictionRow, ProjectRow, StudentRow, TaskRow
 from handover.store.projects import aspect_of, get_aspect, get_project
 from handover.store.students import champion_of, student_by_version
+from handover.student.candidates import Budget
+from handover.student.recipes import chosen_recipes
+from handover.student.resources import find_resources
 from handover.student.training import LabelledText, TrainedStudent, TrainingSet, TrainOptions, train_student
 from handover.student.version import student_version
 from handover.versions import teacher_version
@@ -44,12 +48,14 @@ class Snapshot:
     aspect: Aspect
     examples: Examples
     silver: tuple[LabelledText, ...]
+    answers: tuple[LabelledText, ...]
     revision: int
 
     @property
     def training_set(self) -> TrainingSet:
         """The examples as the trainer takes them."""
-        return TrainingSet(train=_texts(self.examples.train), dev=_texts(self.examples.dev), silver=self.silver)
+        train, dev = _texts(self.examples.train), _texts(self.examples.dev)
+        return TrainingSet(train, dev, silver=self.silver, answers=self.answers)
 
 
 def run(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:
@@ -89,12 +95,18 @@ def _snapshot(runtime: Runtime, aspect_id: int) -> Snapshot:
         examples = load_examples(session, row, max_text_chars=runtime.settings.max_text_chars)
         aspect = aspect_of(row)
         version = teacher_version(row.name, teacher_id_of(runtime, project, row))
-        silver = tuple(
-            LabelledText(text_of(task.data, aspect), Annotation.from_json(prediction.annotation))
-            for task, prediction in silver_of(session, row, version, min_score=runtime.settings.teacher_min_agreement)
-            if prediction.annotation is not None
-        )
-    return Snapshot(project=project, row=row, aspect=aspect, examples=examples, silver=silver, revision=revision)
+        silver = _said(silver_of(session, row, version, min_score=runtime.settings.teacher_min_agreement), aspect)
+        answers = _said(answers_on_finished(session, row, version), aspect)
+    return Snapshot(project, row, aspect, examples=examples, silver=silver, answers=answers, revision=revision)
+
+
+def _said(rows: Sequence[tuple[TaskRow, PredictionRow]], aspect: Aspect) -> tuple[LabelledText, ...]:
+    """The teacher's answers as examples."""
+    return tuple(
+        LabelledText(text_of(task.data, aspect), Annotation.from_json(prediction.annotation))
+        for task, prediction in rows
+        if prediction.annotation is not None
+    )
 
 
 def _check_enough(runtime: Runtime, snapshot: Snapshot) -> None:
@@ -108,8 +120,7 @@ def _check_enough(runtime: Runtime, snapshot: Snapshot) -> None:
 
 def _train_once(runtime: Runtime, snapshot: Snapshot, progress: Progress) -> StudentRow:
     """The student of this content: the one that is stored already, or a freshly trained one."""
-    settings = runtime.settings
-    options = TrainOptions(seed=settings.seed, max_steps=settings.train_max_steps, language=settings.language)
+    options = _options(runtime.settings, snapshot.aspect)
     version = student_version(snapshot.aspect, snapshot.training_set, options)
     with runtime.database.read() as session:
         known = student_by_version(session, snapshot.row.id, version)
@@ -118,6 +129,23 @@ def _train_once(runtime: Runtime, snapshot: Snapshot, progress: Progress) -> Stu
     with runtime.database.write() as session:
         get_aspect(session, snapshot.row.id).trained_revision = snapshot.revision
     return known
+
+
+def _options(settings: Settings, aspect: Aspect) -> TrainOptions:
+    resources = find_resources(
+        encoder=settings.encoder,
+        vectors=settings.vectors,
+        transformer=settings.transformer,
+        cache_dir=settings.data_dir / "cache",
+    )
+    return TrainOptions(
+        seed=settings.seed,
+        max_steps=settings.train_max_steps,
+        language=settings.language,
+        recipes=chosen_recipes(aspect.kind, settings.recipes),
+        resources=resources,
+        budget=Budget(settings.max_model_mb, settings.min_words_per_second),
+    )
 
 
 def _train(runtime: Runtime, snapshot: Snapshot, options: TrainOptions, version: str, progress: Progress) -> StudentRow:
@@ -133,9 +161,7 @@ def _train(runtime: Runtime, snapshot: Snapshot, options: TrainOptions, version:
             snapshot.training_set,
             options=options,
             workdir=Path(folder),
-            on_progress=lambda info: progress(
-                {"phase": "training", **info, **time_left(info, time.monotonic() - started)}
-            ),
+            on_progress=report,
         )
         uri = runtime.artifacts.save(trained.path, version, {"aspect": snapshot.aspect.name})
     row = _student_row(snapshot, trained, version=version, uri=uri, seconds=time.monotonic() - started)

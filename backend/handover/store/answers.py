@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from handover.domain import AnswerStatus
@@ -51,6 +51,18 @@ def silver_of(
 
     Without those whose score, the agreement of several samples, is below `min_score`; a single sample has none.
     """
+    sure = PredictionRow.score.is_(None) | (PredictionRow.score >= min_score)
+    return _answers_on_train(session, aspect, version, sure & ~is_finished())
+
+
+def answers_on_finished(session: Session, aspect: AspectRow, version: str) -> Sequence[tuple[TaskRow, PredictionRow]]:
+    """The teacher's usable answers on train tasks that people have finished."""
+    return _answers_on_train(session, aspect, version, is_finished())
+
+
+def _answers_on_train(
+    session: Session, aspect: AspectRow, version: str, condition: ColumnElement[bool]
+) -> Sequence[tuple[TaskRow, PredictionRow]]:
     query = (
         select(TaskRow, PredictionRow)
         .join(PredictionRow, PredictionRow.task_id == TaskRow.id)
@@ -61,8 +73,7 @@ def silver_of(
             PredictionRow.aspect_id == aspect.id,
             PredictionRow.version == version,
             PredictionRow.status == AnswerStatus.OK.value,
-            PredictionRow.score.is_(None) | (PredictionRow.score >= min_score),
-            ~is_finished(),
+            condition,
         )
         .order_by(TaskRow.ls_id)
     )

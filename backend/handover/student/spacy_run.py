@@ -29,7 +29,7 @@ from handover.errors import ConfigError, TrainingError
 from handover.labelstudio.convert import doc_from_annotation
 from handover.student import relations  # noqa: F401 - makes the component known to spaCy
 from handover.student.progress import Listener, report_to
-from handover.student.recipes import recipe_text
+from handover.student.recipes import DEAR_STEPS, recipe_text, short_name
 from handover.student.training_set import LabelledText, TrainOptions
 
 logger = logging.getLogger(__name__)
@@ -82,11 +82,13 @@ def run_recipe(
         "paths.labels": str(data / "labels.json"),
         "nlp.lang": options.language,
         "system.seed": options.seed,
-        "training.max_steps": options.max_steps,
     }
+    overrides |= options.resources.overrides(short_name(name), options.language)
     folder.mkdir(parents=True)
     overrides |= _learned_settings(load_config_from_str(recipe_text(name)), train_path)
     config = load_config_from_str(recipe_text(name), overrides=overrides)
+    own_limit = config["training"]["max_steps"] if short_name(name) in DEAR_STEPS else options.max_steps
+    config["training"]["max_steps"] = min(options.max_steps, own_limit)
     config.to_disk(folder / "config.cfg")
     _train(name, config, folder, on_progress)
     return folder / DIR_MODEL_BEST, folder / DIR_MODEL_LAST

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from handover.domain import Aspect
 from handover.evaluation.scores import Scores, score
 from handover.student.calibrate import fit_calibration, save_calibration
+from handover.student.candidates import Candidate, Labels, Run, choose, measure
+from handover.student.distill import relabel, worth_asking
 from handover.student.pipeline import load_student, predict
 from handover.student.readings import read_texts
 from handover.student.recipes import recipe_names
+from handover.student.silver import Repaired, repair_silver
 from handover.student.thresholds import set_thresholds
 from handover.student.training_set import LabelledText, TrainingSet, TrainOptions, prepare
 
@@ -39,18 +42,6 @@ class TrainedStudent:
     report: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """One trained recipe: without silver or with it."""
-
-    recipe: str
-    used_silver: bool
-    dev_score: float
-    seconds: float
-    steps: int
-    path: Path
-
-
 def train_student(
     aspect: Aspect,
     examples: TrainingSet,
@@ -61,95 +52,144 @@ def train_student(
 ) -> TrainedStudent:
     """Train every recipe of the aspect on train, and on train + silver, and keep the best on dev.
 
-    Silver helps on some aspects and hurts on others, and so do networks against bags of words; dev decides.
+    Silver is repaired where that is better on train (see `silver`). It helps on some aspects and hurts on others,
+    and so do networks against bags of words; dev decides. When a transformer turns out best, it answers for the
+    pool and the other recipes are trained on that too (see `distill`). Only a candidate within the budget is kept.
     Equal scores: without silver, and the recipe that comes first. `workdir` is an empty folder for data,
     configs and models. `on_progress` gets a dict (recipe, silver, candidate, candidates, epoch, step,
     max_steps, score, loss) at each evaluation and may raise to stop.
 
     The same examples, options and spaCy give the same student on the same machine. Raises TrainingError when
-    the examples are too few or one-sided, ConfigError for an unknown recipe or language.
+    the examples are too few or one-sided or no candidate is within the budget, ConfigError for an unknown recipe
+    or language.
     """
     prepared = prepare(aspect, examples)
-    usable = prepared.examples
-    misaligned = _write_data(aspect, usable, options.language, folder=workdir / "data")
-    listen = on_progress or (lambda info: None)
-    candidates, details = _train_all(aspect, usable, options=options, workdir=workdir, on_progress=listen)
-    best = choose(candidates)
-    report = _report(usable, candidates, details[candidates.index(best)]) | {
-        "misaligned": misaligned,
+    names = recipe_names(aspect.kind, options.recipes, have=options.resources.available)
+    training = _Training(aspect, prepared.examples, options, workdir, on_progress or (lambda info: None))
+    repaired = training.write_data()
+    training.train_all([Run(name, labels) for labels in training.labels for name in names])
+    if asked := worth_asking(training.candidates, options.budget, has_silver=bool(prepared.examples.silver)):
+        training.distill(asked, names)
+    best = choose(training.candidates, options.budget)
+    report = training.report(best) | {
+        "silver_repair": repaired.to_json(),
         "unusable": prepared.unusable,
         "moved_to_dev": prepared.moved_to_dev,
-        "calibration": calibrate(aspect, usable.dev, best.path),
+        "calibration": calibrate(aspect, prepared.examples.dev, best.path),
     }
     return TrainedStudent(
         path=best.path,
-        recipe=best.recipe,
-        used_silver=best.used_silver,
+        recipe=best.run.recipe,
+        used_silver=best.run.labels is not Labels.GOLD,
         dev_score=best.dev_score,
-        misaligned=misaligned["train"] + misaligned["dev"],
+        misaligned=training.misaligned["train"] + training.misaligned["dev"],
         report=report,
     )
 
 
-def choose(candidates: Sequence[Candidate]) -> Candidate:
-    """The best on dev; of equals one without silver, and the recipe that comes first."""
-    return max(sorted(candidates, key=lambda c: c.used_silver), key=lambda c: c.dev_score)
+class _Training:
+    """One training's state: what was written and trained so far."""
 
+    def __init__(
+        self, aspect: Aspect, examples: TrainingSet, options: TrainOptions, workdir: Path, on_progress: Progress
+    ) -> None:
+        self.aspect, self.examples, self.options = aspect, examples, options
+        self.candidates: list[Candidate] = []
+        self.misaligned: dict[str, int] = {}
+        self._workdir, self._on_progress = workdir, on_progress
+        self._details: dict[Run, Scores] = {}
 
-def _write_data(aspect: Aspect, examples: TrainingSet, language: str, *, folder: Path) -> dict[str, int]:
-    """Write what the trainings read; returns the number of misaligned spans by part."""
-    from handover.student import spacy_run  # noqa: PLC0415 - heavy
+    @property
+    def labels(self) -> tuple[Labels, ...]:
+        """Who labels what the first candidates learn from."""
+        return (Labels.GOLD, Labels.SILVER) if self.examples.silver else (Labels.GOLD,)
 
-    folder.mkdir(parents=True)
-    nlp = spacy_run.blank_pipeline(language)
-    spacy_run.write_labels(aspect, folder / "labels.json")
-    parts = {"train": examples.train, "dev": examples.dev}
-    if examples.silver:
-        parts["train+silver"] = (*examples.train, *examples.silver)
-    return {name: spacy_run.write_docs(nlp, aspect, part, folder / f"{name}.spacy") for name, part in parts.items()}
+    def write_data(self) -> Repaired:
+        """Write what the trainings read; returns how silver was repaired."""
+        from handover.student import spacy_run  # noqa: PLC0415 - heavy
 
+        folder = self._workdir / "data"
+        folder.mkdir(parents=True)
+        nlp = spacy_run.blank_pipeline(self.options.language)
+        spacy_run.write_labels(self.aspect, folder / "labels.json")
+        load_encoder = self.options.resources.load_encoder
+        repaired = repair_silver(self.aspect, self.examples, nlp=nlp, load_encoder=load_encoder)
+        self.examples = replace(self.examples, silver=repaired.silver)
+        self._write("train", self.examples.train)
+        self._write("dev", self.examples.dev)
+        if self.examples.silver:
+            self._write("train+silver", (*self.examples.train, *self.examples.silver))
+        return repaired
 
-def _train_all(
-    aspect: Aspect, examples: TrainingSet, *, options: TrainOptions, workdir: Path, on_progress: Progress
-) -> tuple[list[Candidate], list[Scores]]:
-    names = recipe_names(aspect.kind, options.recipes)
-    runs = [(name, silver) for silver in ((False, True) if examples.silver else (False,)) for name in names]
-    candidates, details = [], []
-    for number, (name, silver) in enumerate(runs, start=1):
-        told = {"recipe": name, "silver": silver, "candidate": number, "candidates": len(runs)}
+    def train_all(self, runs: list[Run]) -> None:
+        """Train candidates, one after the other."""
+        total = len(self.candidates) + len(runs)
+        for run in runs:
+            told = {
+                "recipe": run.recipe,
+                "silver": run.labels is not Labels.GOLD,
+                "candidate": len(self.candidates) + 1,
+                "candidates": total,
+            }
+            self.candidates.append(self._train(run, told))
+
+    def distill(self, asked: Candidate, names: tuple[str, ...]) -> None:
+        """Let a candidate answer for the pool, and train the other recipes on its answers."""
+        answers = relabel(self.aspect, self.examples.silver, load_student(asked.path))
+        self._write("train+distilled", (*self.examples.train, *answers))
+        self.train_all([Run(name, Labels.DISTILLED) for name in names if name != asked.run.recipe])
+
+    def report(self, best: Candidate) -> dict[str, Any]:
+        """All about the candidates, in JSON values."""
+        budget, scores = self.options.budget, self._details[best.run]
+        return {
+            "metric": scores.metric,
+            "n_train": len(self.examples.train),
+            "n_dev": len(self.examples.dev),
+            "n_silver": len(self.examples.silver),
+            "candidates": [c.to_json(affordable=budget.allows(c.cost)) for c in self.candidates],
+            "dev": scores.details,
+            "misaligned": self.misaligned,
+        }
+
+    def _write(self, name: str, examples: tuple[LabelledText, ...]) -> None:
+        from handover.student import spacy_run  # noqa: PLC0415 - heavy
+
+        nlp = spacy_run.blank_pipeline(self.options.language)
+        path = self._workdir / "data" / f"{name}.spacy"
+        self.misaligned[name] = spacy_run.write_docs(nlp, self.aspect, examples, path)
+
+    def _train(self, run: Run, told: dict[str, Any]) -> Candidate:
         started = time.monotonic()
-        best, last, steps = _train_one(told, options=options, workdir=workdir, on_progress=on_progress)
+        best, last, steps = self._run(run, told)
+        dev = self.examples.dev
         for path in (best, last):
-            set_thresholds(aspect, examples.dev, path)
-        path, scores = pick_checkpoint(best, last, evaluate=lambda path: dev_scores(aspect, examples.dev, path))
+            set_thresholds(self.aspect, dev, path)
+        path, scores = pick_checkpoint(best, last, evaluate=lambda path: dev_scores(self.aspect, dev, path))
         seconds = round(time.monotonic() - started, 2)
-        candidates.append(Candidate(name, silver, scores.value, seconds=seconds, steps=steps, path=path))
-        details.append(scores)
-    return candidates, details
+        self._details[run] = scores
+        cost = measure(load_student(path), path, [e.text for e in (*dev, *self.examples.train)])
+        return Candidate(run, scores.value, seconds=seconds, steps=steps, cost=cost, path=path)
 
+    def _run(self, run: Run, told: dict[str, Any]) -> tuple[Path, Path, int]:
+        """The best model, the last one, and the number of steps."""
+        from handover.student import spacy_run  # noqa: PLC0415 - heavy
 
-def _train_one(
-    told: dict[str, Any], *, options: TrainOptions, workdir: Path, on_progress: Progress
-) -> tuple[Path, Path, int]:
-    """The best model, the last one, and the number of steps."""
-    from handover.student import spacy_run  # noqa: PLC0415 - heavy
+        steps = 0
 
-    suffix = "+silver" if told["silver"] else ""
-    steps = 0
+        def listen(info: dict[str, Any]) -> None:
+            nonlocal steps
+            steps = info["step"]
+            self._on_progress(told | {"max_steps": self.options.max_steps} | info)
 
-    def listen(info: dict[str, Any]) -> None:
-        nonlocal steps
-        steps = info["step"]
-        on_progress(told | {"max_steps": options.max_steps} | info)
-
-    best, last = spacy_run.run_recipe(
-        told["recipe"],
-        folder=workdir / (told["recipe"] + suffix),
-        train_path=workdir / "data" / f"train{suffix}.spacy",
-        options=options,
-        on_progress=listen,
-    )
-    return best, last, steps
+        best, last = spacy_run.run_recipe(
+            run.recipe,
+            folder=self._workdir / (run.recipe + run.suffix),
+            train_path=self._workdir / "data" / f"train{run.suffix}.spacy",
+            options=self.options,
+            on_progress=listen,
+        )
+        return best, last, steps
 
 
 def pick_checkpoint(best: Path, last: Path, *, evaluate: Callable[[Path], Scores]) -> tuple[Path, Scores]:
@@ -178,26 +218,3 @@ def calibrate(aspect: Aspect, dev: tuple[LabelledText, ...], path: Path) -> dict
     calibration, report = fit_calibration(aspect, raws, [e.annotation for e in dev])
     save_calibration(calibration, path)
     return report
-
-
-def _report(examples: TrainingSet, candidates: list[Candidate], best: Scores) -> dict[str, Any]:
-    rows = [_row(c) for c in candidates]
-    return {
-        "metric": best.metric,
-        "n_train": len(examples.train),
-        "n_dev": len(examples.dev),
-        "n_silver": len(examples.silver),
-        "candidates": rows,
-        "dev": best.details,
-    }
-
-
-def _row(candidate: Candidate) -> dict[str, Any]:
-    row = asdict(candidate)
-    path = row.pop("path")
-    return row | {"checkpoint": path.name, "size": folder_size(path)}
-
-
-def folder_size(path: Path) -> int:
-    """Bytes of all files in a folder."""
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from handover.domain import Annotation, Aspect, Kind
 from handover.errors import TrainingError
+from handover.student.candidates import Budget
+from handover.student.resources import Resources
 
 MIN_EXAMPLES = 8
 """Fewest train and dev texts together that a training is tried with."""
@@ -30,11 +32,16 @@ class LabelledText:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """People's annotations for learning and for choosing, and the teacher's for learning. Never gold."""
+    """People's annotations for learning and for choosing, and the teacher's for learning. Never gold.
+
+    `silver` is what the teacher says about texts that nobody has annotated, `answers` what it says about texts
+    of `train`: comparing the two shows how it errs.
+    """
 
     train: tuple[LabelledText, ...]
     dev: tuple[LabelledText, ...]
     silver: tuple[LabelledText, ...] = ()
+    answers: tuple[LabelledText, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,8 @@ class TrainOptions:
     max_steps: int = 800
     language: str = "en"
     recipes: tuple[str, ...] = ()
+    resources: Resources = field(default_factory=Resources)
+    budget: Budget = field(default_factory=Budget)
 
 
 @dataclass(frozen=True)
@@ -66,12 +75,13 @@ def prepare(aspect: Aspect, examples: TrainingSet) -> Prepared:
     Raises TrainingError, with what is missing, when nothing can be learned from it.
     """
     train, dev, silver = (canonical(part) for part in (examples.train, examples.dev, examples.silver))
+    answers = tuple(e for e in canonical(examples.answers) if _is_usable(aspect, e))
     usable_train, usable_dev = (tuple(e for e in part if _is_usable(aspect, e)) for part in (train, dev))
     known = {e.text for e in (*usable_train, *usable_dev)}
     usable_silver = tuple(e for e in silver if _is_usable(aspect, e) and e.text not in known)
     _check(aspect, usable_train, usable_dev)
     kept, moved = _fill_dev(usable_train, usable_dev)
-    prepared = TrainingSet(train=kept, dev=canonical((*usable_dev, *moved)), silver=usable_silver)
+    prepared = TrainingSet(kept, canonical((*usable_dev, *moved)), silver=usable_silver, answers=answers)
     if not prepared.dev:
         raise TrainingError(
             f"Aspect {aspect.name!r} has no dev examples, and none of its {len(kept)} train examples can be spared, "

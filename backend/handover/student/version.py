@@ -16,19 +16,22 @@ TRAINER = 2
 
 
 def student_version(aspect: Aspect, examples: TrainingSet, options: TrainOptions) -> str:
-    """12 hex digits of the SHA-256 over training data, recipes, seed, steps, language, aspect and spaCy's minor
-    version. The order of the examples does not count.
+    """12 hex digits of the SHA-256 over training data, recipes, seed, steps, language, aspect, what else is used,
+    budget and spaCy's minor version. The order of the examples does not count.
 
     Raises ConfigError for an unknown recipe.
     """
-    names = recipe_names(aspect.kind, options.recipes)
+    names = recipe_names(aspect.kind, options.recipes, have=options.resources.available)
+    budget = options.budget
     content: dict[str, Any] = {
         "trainer": TRAINER,
         "spacy": ".".join(installed_version("spacy").split(".")[:2]),
         "aspect": [aspect.name, aspect.kind.value, list(aspect.label_names), list(aspect.span_label_names)],
         "recipes": [[name, recipe_text(name)] for name in names],
         "options": [options.seed, options.max_steps, options.language],
-        "data": [_keys(part) for part in (examples.train, examples.dev, examples.silver)],
+        "resources": options.resources.identity,
+        "budget": [budget.max_megabytes, budget.min_words_per_second],
+        "data": [_keys(part) for part in (examples.train, examples.dev, examples.silver, examples.answers)],
     }
     payload = json.dumps(content, ensure_ascii=False, sort_keys=True)
     # Texts may hold lone surrogates, which have no UTF-8 form.

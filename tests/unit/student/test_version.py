@@ -11,6 +11,8 @@ import pytest
 from handover.domain import Annotation, Aspect, Kind, Label
 from handover.errors import ConfigError
 from handover.student import recipes
+from handover.student.candidates import Budget
+from handover.student.resources import Resources
 from handover.student.training_set import LabelledText, TrainingSet, TrainOptions
 from handover.student.version import student_version
 from tests.unit.student.samples import STAGE, TRADES, choice, related
@@ -33,7 +35,10 @@ def test_version_is_twelve_hex_digits_and_independent_of_order() -> None:
         (STAGE, replace(EXAMPLES, train=RELABELLED), OPTIONS),
         (STAGE, replace(EXAMPLES, silver=()), OPTIONS),
         (STAGE, TrainingSet((*EXAMPLES.train, EXAMPLES.dev[0]), EXAMPLES.dev[1:], EXAMPLES.silver), OPTIONS),
+        (STAGE, replace(EXAMPLES, answers=EXAMPLES.train), OPTIONS),
         (STAGE, EXAMPLES, replace(OPTIONS, seed=1)),
+        (STAGE, EXAMPLES, replace(OPTIONS, budget=Budget(max_megabytes=6))),
+        (STAGE, EXAMPLES, replace(OPTIONS, resources=Resources(vectors="en_core_web_md"))),
         (STAGE, EXAMPLES, replace(OPTIONS, max_steps=801)),
         (STAGE, EXAMPLES, replace(OPTIONS, language="de")),
         (STAGE, EXAMPLES, replace(OPTIONS, recipes=("choice-bow",))),
@@ -83,9 +88,9 @@ def test_version_of_texts_with_lone_surrogates() -> None:
         (
             Kind.CHOICE,
             ("entities-cnn",),
-            "'entities-cnn' is not a recipe for kind 'choice' (has: choice-bow, choice-cnn)",
+            "'entities-cnn' is not a recipe for kind 'choice' (has: choice-bow, choice-cnn, ",
         ),
-        (Kind.ENTITIES, ("../x",), "'../x' is not a recipe for kind 'entities' (has: entities-cnn)"),
+        (Kind.ENTITIES, ("../x",), "'../x' is not a recipe for kind 'entities' (has: entities-cnn, "),
     ],
 )
 def test_recipe_names_that_do_not_fit(kind: Kind, chosen: tuple[str, ...], said: str) -> None:
