@@ -24,6 +24,7 @@ from handover.store import annotations as annotation_store
 from handover.store.answers import predictions_of
 from handover.store.models import AnnotationRow, AspectRow, PredictionRow, TaskRow
 from handover.store.projects import aspect_of, find_aspects
+from handover.store.teacher_examples import like_examples
 from handover.versions import teacher_version
 
 
@@ -83,7 +84,9 @@ def _gap(session: Session, settings: Settings, row: AspectRow) -> AnchoringGap |
     """The teacher's score on blind gold and on tasks whose annotation started from what it said."""
     aspect = aspect_of(row)
     examples = load_examples(session, row, max_text_chars=settings.max_text_chars)
-    corrected = (*examples.train, *examples.dev)
+    corrected = [*examples.train, *examples.dev]
+    shown = like_examples(session, row.id, [task.task_id for task in corrected])
+    corrected = [task for task in corrected if task.task_id not in shown]  # their answers stand in the prompt
     answers = _teacher_answers(session, row, [task.task_id for task in (*examples.gold, *corrected)])
     started = _started_from(session, row, aspect)
     blind = [task for task in examples.gold if task.task_id in answers]

@@ -14,6 +14,7 @@ from handover.labelstudio.client import StoredPrediction
 from handover.preannotation import ask
 from handover.store.annotations import annotations_by_ls_id
 from handover.store.models import TaskRow
+from handover.store.teacher_examples import replace_examples
 from handover.teacher.calls import Purpose
 from handover.utility import AspectUtility, read_utility
 from tests.unit.conftest import chosen
@@ -82,6 +83,13 @@ def test_anchoring_sets_the_teacher_on_blind_gold_beside_what_people_corrected(w
     assert gap is not None
     assert (gap.blind, gap.blind_n, gap.assisted, gap.assisted_n) == (0.5, 40, 1.0, 30)
     assert gap.is_shown
+    row = others[0]
+    example = {"task_id": row.id, "step": 1, "wanted": 1, "text_field": "text", "text": "x", "text_key": row.text_key}
+    with world.runtime.database.write() as session:
+        replace_examples(session, world.aspect.id, [{**example, "annotation": {}}])
+    without = read(world).gap
+    assert without is not None
+    assert without.assisted_n == 29, "an example in the prompt is no evidence"
     text = "\n".join(lines_of([read(world)]))
     assert "86% [71%, 94%] of 35 suggestions accepted untouched" in text
     assert "people drift towards the suggestions" in text
