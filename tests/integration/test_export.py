@@ -175,8 +175,14 @@ def test_wheel_predicts_what_the_server_predicts_without_handover(
 
 
 def test_wheel_holds_no_word_of_the_texts_that_were_learned(trained: Trained, wheel: Path, tmp_path: Path) -> None:
-    spacy.blank("en").to_disk(tmp_path / "blank")
-    own = b" ".join(path.read_bytes().lower() for path in (tmp_path / "blank").rglob("*") if path.is_file())
+    untaught = spacy.blank("en")
+    for factory in ("textcat", "ner"):
+        pipe: Any = untaught.add_pipe(factory)
+        for label in ("YES", "NO"):
+            pipe.add_label(label)
+    untaught.initialize()
+    untaught.to_disk(tmp_path / "untaught")
+    own = b" ".join(path.read_bytes().lower() for path in (tmp_path / "untaught").rglob("*") if path.is_file())
     words = {word for text in trained.learned for word in re.findall(r"[a-z]{5,}", text.lower())}
     labels = {"positive", "negative", "mixed", "neutral", "mentioned", *(name for name in ASPECTS)}
     labels |= {"commodity", "price", "basis", "volume", "location", "period", "participant"}
