@@ -51,7 +51,7 @@ def _row(
         "interval": aspect["interval"],
         "decision": aspect["decision"],
         "reason": aspect["reason"],
-        "promotion": aspect["promotion"],
+        "switch_reason": aspect["switch_reason"],
         "served_by": aspect["server"],
         "label_studio_shows": shown,
         "open_tasks_with_student_predictions": with_student,
@@ -87,8 +87,8 @@ def _show(say: Callable[[str], None], row: Mapping[str, Any]) -> None:
         low, high = row["interval"] or (float("nan"), float("nan"))
         say(f"  difference      between {low:+.3f} and {high:+.3f}")
     say(f"  decision        {row['decision'] or 'none'}: {row['reason']}")
-    if row["promotion"] not in ("", row["reason"]):
-        say(f"  handed over     {row['promotion']}")
+    if row["switch_reason"] not in ("", row["reason"]):
+        say(f"  last switch     {row['switch_reason']}")
     number = row["open_tasks_with_student_predictions"]
     say(f"  shown now       {row['label_studio_shows']}" + (f", on {number} open tasks" if number else ""))
     say(f"  pipeline        {row['exported'] or 'no student yet'}")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from handover import __version__
+from handover import __version__, cli_decisions
+from handover.cli_export import app as export_app
 from handover.cli_support import AspectOption, ProjectOption, console, sentences
 from handover.cli_support import say as _say
 from handover.cli_teacher import app as teacher_app
@@ -21,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(export_app)
 app.add_typer(teacher_app, name="teacher")
 
 
@@ -84,6 +85,8 @@ def connect(
     margin: Annotated[
         float | None, typer.Option(min=0.0, max=0.2, help="Non-inferiority margin of this project.")
     ] = None,
+    routing: Annotated[bool | None, typer.Option(help="The student where it is sure, the teacher the rest.")] = None,
+    per_label: Annotated[bool | None, typer.Option(help="Hand over label by label.")] = None,
     teacher_config: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="spacy-llm config of the teacher's model for this project."),
@@ -118,6 +121,8 @@ def connect(
             fields=tuple(field or ()),
             gold_share=gold_share,
             margin=margin,
+            routing=routing,
+            per_label=per_label,
             teacher_config=teacher_config,
             teacher_examples=teacher_examples,
             budget=budget,
@@ -270,24 +275,4 @@ def sync(
             runtime.close()
 
 
-@app.command()
-def export(
-    project: ProjectOption,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
-    aspect: AspectOption = "",
-    version: Annotated[str, typer.Option(help="A student's version; else the champion.")] = "",
-    force: Annotated[bool, typer.Option(help="Replace the folder if it exists.")] = False,
-) -> None:
-    """Write a student as a spaCy pipeline that needs nothing but spaCy."""
-    from handover.commands.export import export as run
-    from handover.runtime import Runtime
-
-    with sentences() as settings:
-        runtime = Runtime(settings).open(needs_redis=False)
-        try:
-            path, student = run(
-                runtime, ls_project_id=project, aspect=aspect, target=output, version=version, force=force
-            )
-        finally:
-            runtime.close()
-        _say(f"Exported student {student} to {path}. Use it: nlp = spacy.load({os.fspath(path)!r})")
+cli_decisions.add_commands(app)

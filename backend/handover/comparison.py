@@ -19,7 +19,7 @@ from handover.prices import Tokens, cost, price_of
 from handover.runtime import Runtime
 from handover.settings import Settings
 from handover.store.models import AspectRow, ProjectRow
-from handover.store.teacher_examples import overlapping_tasks, stored_examples
+from handover.store.teacher_examples import like_examples
 from handover.teacher.calls import Purpose
 from handover.teacher.prompt import Example
 from handover.teacher.selection import select
@@ -77,11 +77,11 @@ def variants(
 ) -> tuple[list[Variant], set[int]]:
     """Every number of examples, with guidelines and, where there are any, without; and how it is asked now.
 
-    Numbers that there are not enough tasks for are left out. The second value are the example tasks of all.
+    Numbers that there are not enough tasks for are left out. The second value are the example tasks.
     """
     found = candidates(session, row, examples.train)
     guidelines = all_guidelines(project, row)
-    shown = {example.task_id for example in stored_examples(session, row.id)}
+    shown: set[int] = set()
     plans: dict[TeacherPlan, Variant] = {}
     for number in sorted(set(numbers)):
         chosen = select(found, number, seed=settings.seed)
@@ -99,10 +99,10 @@ def variants(
 
 
 def dev_tasks(
-    session: Session, examples: Examples, *, shown: set[int], limit: int, seed: int
+    session: Session, row: AspectRow, examples: Examples, *, shown: set[int], limit: int, seed: int
 ) -> tuple[LabelledTask, ...]:
     """At most `limit` dev tasks, by chance but always the same, none of them like an example."""
-    alike = overlapping_tasks(session, [task.task_id for task in examples.dev], shown)
+    alike = like_examples(session, row.id, [task.task_id for task in examples.dev], more=shown)
     usable = [task for task in examples.dev if task.task_id not in alike]
     return tuple(sorted(usable, key=lambda task: _lot(task.task_id, seed))[:limit])
 

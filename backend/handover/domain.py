@@ -45,12 +45,26 @@ class AnswerStatus(str, Enum):
 
 
 class Outcome(str, Enum):
-    """What the gate decided. KEEP: whoever serves goes on; ROLLBACK: the teacher takes over again."""
+    """What was decided. KEEP: whoever serves goes on; ROLLBACK: the teacher takes over again."""
 
     PROMOTE = "promote"
     KEEP = "keep"
     NEED_MORE = "need_more"
     ROLLBACK = "rollback"
+    PIN = "pin"
+    UNPIN = "unpin"
+
+
+class Actor(str, Enum):
+    """What decided: the gate, the watch after a handover, two students' scores on dev, a changed labeling config, or
+    a person.
+    """
+
+    GATE = "gate"
+    WATCH = "watch"
+    DEV = "dev"
+    CONFIG = "config"
+    PERSON = "person"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -21,12 +21,17 @@ from handover.store.projects import aspect_of
 
 @dataclass(frozen=True)
 class LabelledTask:
-    """A task with the annotation its annotators agree on."""
+    """A task with the annotation its annotators agree on.
+
+    `revision` is that of its newest annotation, `group` the key of the near-identical texts it belongs to.
+    """
 
     task_id: int
     ls_task_id: int
     text: str
     annotation: Annotation
+    revision: int = 0
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class Examples:
     """The usable annotations of an aspect by split, and why others are missing.
 
     `voided` counts gold tasks that were not annotated blind, `ties` tasks without a majority, `unusable` tasks
-    whose text or annotation cannot be used.
+    whose text or annotation cannot be used. `independent` is what each annotator said about gold tasks that
+    several of them annotated blind, ties included.
     """
 
     train: tuple[LabelledTask, ...]
@@ -43,19 +49,26 @@ class Examples:
     voided: int
     ties: int
     unusable: int
+    independent: tuple[Mapping[Hashable, Annotation], ...] = ()
 
     @property
     def gold_hash(self) -> str:
         """Identifies the gold: texts and annotations."""
-        rows = sorted((task.ls_task_id, task.text, task.annotation.to_json()) for task in self.gold)
-        payload = json.dumps([list(row) for row in rows], sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(payload.encode()).hexdigest()[:12]
+        return hash_of(self.gold)
+
+
+def hash_of(tasks: Iterable[LabelledTask]) -> str:
+    """Identifies labelled tasks: texts and annotations."""
+    rows = sorted((task.ls_task_id, task.text, json.dumps(task.annotation.to_json())) for task in tasks)
+    payload = json.dumps([list(row) for row in rows], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(payload.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def load_examples(session: Session, aspect_row: AspectRow, *, max_text_chars: int) -> Examples:
     """Read all finished annotations of an aspect's project as examples."""
     aspect = aspect_of(aspect_row)
     by_split: dict[Split, list[LabelledTask]] = {split: [] for split in Split}
+    independent: list[Mapping[Hashable, Annotation]] = []
     voided = ties = unusable = 0
     for task, rows in _by_task(annotation_store.finished(session, aspect_row.project_id)):
         text = text_of(task.data, aspect)
@@ -69,13 +82,27 @@ def load_examples(session: Session, aspect_row: AspectRow, *, max_text_chars: in
         if not annotations:
             unusable += bool(usable)
             continue
+        if split is Split.GOLD and len(usable) > 1:
+            independent.append(_by_annotator(usable, aspect, text))
         agreed = consensus(aspect.kind, annotations)
         if agreed is None:
             ties += 1
             continue
-        by_split[split].append(LabelledTask(task.id, task.ls_id, text, agreed))
+        revision = max(row.revision for row in usable)
+        by_split[split].append(LabelledTask(task.id, task.ls_id, text, agreed, revision, task.group_key))
     train, dev, gold = (tuple(by_split[split]) for split in (Split.TRAIN, Split.DEV, Split.GOLD))
-    return Examples(train=train, dev=dev, gold=gold, voided=voided, ties=ties, unusable=unusable)
+    several = tuple(answers for answers in independent if len(answers) > 1)
+    return Examples(train, dev, gold, voided=voided, ties=ties, unusable=unusable, independent=several)
+
+
+def _by_annotator(rows: Sequence[AnnotationRow], aspect: Aspect, text: str) -> Mapping[Hashable, Annotation]:
+    """The last annotation of each person."""
+    found: dict[Hashable, Annotation] = {}
+    for row in rows:
+        annotation = read_result(row.result, aspect, text).annotation
+        if row.completed_by is not None and not row.imported and annotation is not None:
+            found[row.completed_by] = annotation
+    return found
 
 
 def is_blind(row: AnnotationRow, task: TaskRow) -> bool:

@@ -22,7 +22,7 @@ from handover.store.database import Database
 from handover.store.models import AspectRow, TeacherExampleRow
 from handover.store.projects import aspect_of, get_aspect, get_project
 from handover.store.teacher_examples import (
-    edited_gold,
+    edited_held_out,
     replace_examples,
     shown_examples,
     stored_examples,
@@ -65,8 +65,8 @@ def candidates(session: Session, row: AspectRow, train: Sequence[LabelledTask]) 
         for task in train
         if task.task_id in fit
     ]
-    gold_texts = [text_of(task.data, aspect) for task in edited_gold(session)]
-    return _unlike(found, [text for text in gold_texts if text])
+    held_out = [text_of(task.data, aspect) for task in edited_held_out(session)]
+    return _unlike(found, [text for text in held_out if text])
 
 
 def choose(session: Session, row: AspectRow, number: int, *, settings: Settings) -> tuple[Candidate, ...]:

@@ -201,7 +201,7 @@ def _is_news(row: AnnotationRow, annotation: AnnotationIn, *, revive: bool) -> b
 
 def _fill(row: AnnotationRow, annotation: AnnotationIn, *, revision: int) -> None:
     if annotation.parent_prediction != row.ls_parent_prediction_id:
-        row.parent_has_content = None
+        row.parent_has_content, row.parent_result, row.parent_version = None, None, ""
     row.result = annotation.result
     row.was_cancelled = annotation.was_cancelled
     row.ground_truth = annotation.ground_truth

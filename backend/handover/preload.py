@@ -12,6 +12,7 @@ from handover.evaluation.split import fingerprints
 
 HEAVY = (
     "anthropic.resources.messages",
+    "handover.jobs.predict",
     "handover.jobs.work",
     "handover.student.spacy_run",
     "handover.teacher.claude",

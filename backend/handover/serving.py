@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 
 from handover.domain import Annotation, Aspect, Server, Split
 from handover.errors import ArtifactError, ConversionError, TeacherError
+from handover.evaluation.per_label import merge
+from handover.evaluation.routing import is_sure
 from handover.intake import (
     adopt_project,
     apply_config,
@@ -23,13 +25,20 @@ from handover.intake import (
 from handover.labelstudio.client import NewPrediction
 from handover.labelstudio.convert import write_result
 from handover.labelstudio.protocol import TaskIn
+from handover.narrow import digest_of, narrowed
 from handover.preannotation import Shown, ask, missing_of, shown, stored, teacher_id_of
 from handover.runtime import Runtime
 from handover.store.models import AspectRow, ProjectRow, StudentRow, TaskRow
 from handover.store.projects import aspect_of, aspects_of, project_by_ls_id
 from handover.store.tasks import set_pushed, tasks_by_ls_id
 from handover.teacher.calls import Purpose
-from handover.versions import project_version, student_version_name, teacher_version
+from handover.versions import (
+    merged_version_name,
+    project_version,
+    routed_version_name,
+    student_version_name,
+    teacher_version,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -41,18 +50,48 @@ GOLD_SCORE = 0.0
 
 @dataclass(frozen=True)
 class Served:
-    """An aspect and the version that answers for it; `student` is the student's version, None for the teacher."""
+    """An aspect and the version that answers for it; `student` is the student's version, None for the teacher.
+
+    With a `threshold` the student answers where it is at least so sure, and the teacher elsewhere; with `held` labels
+    it answers for those, the teacher for the others. `teacher_id` is that teacher's.
+    """
 
     row: AspectRow
     aspect: Aspect
     version: str
     student: str | None
+    threshold: float | None = None
+    held: tuple[str, ...] = ()
+    teacher_id: str = ""
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether the teacher answers all or a part."""
+        return self.student is None or self.threshold is not None or bool(self.held)
+
+    @property
+    def rest(self) -> Served:
+        """The teacher that answers what the student does not; the teacher itself where it serves alone."""
+        if self.student is None:
+            return self
+        row = narrowed(self.row, self.held) if self.held else self.row
+        return Served(row, aspect_of(row), teacher_version(row.name, self.teacher_id), None)
 
 
 def live(session: Session, project: ProjectRow) -> list[Served]:
     """What Label Studio shows now."""
-    rows = aspects_of(session, project.id)
-    return [Served(row, aspect_of(row), row.live_version, _student_of(session, row.live_student_id)) for row in rows]
+    return [
+        Served(
+            row,
+            aspect_of(row),
+            row.live_version,
+            _student_of(session, row.live_student_id),
+            threshold=row.live_threshold,
+            held=tuple(row.live_held),
+            teacher_id=row.live_teacher_id,
+        )
+        for row in aspects_of(session, project.id)
+    ]
 
 
 def wanted(session: Session, runtime: Runtime, project: ProjectRow) -> list[Served]:
@@ -70,6 +109,9 @@ def go_live(project: ProjectRow, served: Sequence[Served]) -> None:
     for s in served:
         s.row.live_version = s.version
         s.row.live_student_id = s.row.champion_id if s.student else None
+        s.row.live_threshold = s.threshold
+        s.row.live_held = list(s.held)
+        s.row.live_teacher_id = s.teacher_id
     project.live_version = version_of(served)
 
 
@@ -145,7 +187,7 @@ def answer(
         limit = runtime.settings.max_text_chars
         usable = [task for task in blind if not problem_of(task.data, s.aspect, max_text_chars=limit)]
         # Those without a usable text are not asked about, but that belongs into the books.
-        found = _by_student(runtime, s, usable) if s.student else _by_teacher(runtime, project, s, blind, may_ask)
+        found = _answers_of(runtime, project, s, usable, blind, may_ask=may_ask)
         answers.update({(task_id, s.row.id): value for task_id, value in found.items()})
         answers.update({(task.id, s.row.id): None for task in blind if task not in usable})
     return answers
@@ -191,6 +233,55 @@ def each_once(regions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def _answers_of(
+    runtime: Runtime,
+    project: ProjectRow,
+    served: Served,
+    tasks: Sequence[TaskRow],
+    every: Sequence[TaskRow],
+    *,
+    may_ask: bool,
+) -> Mapping[int, Shown | None]:
+    """The answers to tasks with a usable text; `every` holds the others, too."""
+    if served.student is None:
+        return _by_teacher(runtime, project, served, every, may_ask)
+    found = _by_student(runtime, served, tasks)
+    if served.held:
+        return _merged(served, found, _by_teacher(runtime, project, served.rest, tasks, may_ask))
+    if served.threshold is None:
+        return found
+    sure = {task_id: value for task_id, value in found.items() if is_sure(value.score, served.threshold)}
+    rest = [task for task in tasks if task.id not in sure]
+    return {**sure, **_by_teacher(runtime, project, served.rest, rest, may_ask)}
+
+
+def _merged(
+    served: Served, student: Mapping[int, Shown], teacher: Mapping[int, Shown | None]
+) -> Mapping[int, Shown | None]:
+    """Both answers as one. Without the teacher's there is none: half an answer looks like a whole one."""
+    found: dict[int, Shown | None] = {}
+    for task_id, rest in teacher.items():
+        own = student.get(task_id)
+        if own is not None and rest is not None:
+            merged = merge(served.aspect.kind, rest.annotation, own.annotation, student_labels=served.held)
+            found[task_id] = Shown(merged or Annotation(), own.score)
+        elif rest is None:
+            found[task_id] = None
+    return found
+
+
+def unsure(runtime: Runtime, served: Served, tasks: Sequence[TaskRow]) -> list[TaskRow]:
+    """The tasks that the teacher has to answer for: all, none, or those the student is not sure of."""
+    if served.student is None or served.held:
+        return list(tasks)
+    if served.threshold is None:
+        return []
+    limit = runtime.settings.max_text_chars
+    usable = [task for task in tasks if not problem_of(task.data, served.aspect, max_text_chars=limit)]
+    found = _by_student(runtime, served, usable)
+    return [t for t in usable if t.id not in found or not is_sure(found[t.id].score, served.threshold)]
+
+
 def _by_student(runtime: Runtime, served: Served, tasks: Sequence[TaskRow]) -> dict[int, Shown]:
     if not tasks or served.student is None:
         return {}
@@ -220,10 +311,25 @@ def _by_teacher(
 
 def _wanted_of(session: Session, runtime: Runtime, project: ProjectRow, row: AspectRow) -> Served:
     student = _student_of(session, row.champion_id) if row.server == Server.STUDENT.value else None
+    teacher_id = teacher_id_of(runtime, project, row)
     if student is not None:
-        return Served(row, aspect_of(row), student_version_name(row.name, student), student)
-    row.teacher_id = teacher_id_of(runtime, project, row)
+        # One that cannot be built now is no other teacher: the decision about the last one still holds.
+        row.teacher_id = teacher_id or row.teacher_id
+        return _by_champion(runtime, project, row, student)
+    row.teacher_id = teacher_id
     return Served(row, aspect_of(row), teacher_version(row.name, row.teacher_id), None)
+
+
+def _by_champion(runtime: Runtime, project: ProjectRow, row: AspectRow, student: str) -> Served:
+    aspect = aspect_of(row)
+    if row.held:
+        teacher_id = teacher_id_of(runtime, project, narrowed(row, row.held))
+        version = merged_version_name(row.name, student, digest_of(row.held), teacher_id)
+        return Served(row, aspect, version, student, held=tuple(row.held), teacher_id=teacher_id)
+    if row.threshold is not None:
+        version = routed_version_name(row.name, student, row.threshold, row.teacher_id)
+        return Served(row, aspect, version, student, threshold=row.threshold, teacher_id=row.teacher_id)
+    return Served(row, aspect, student_version_name(row.name, student), student)
 
 
 def _student_of(session: Session, student_id: int | None) -> str | None:

@@ -213,6 +213,32 @@ class Settings(BaseSettings):
     alpha: float = Field(
         0.05, gt=0, lt=0.5, description="Chance of a wrong handover, over all looks of the gate at one teacher."
     )
+    look_after: int = Field(
+        10,
+        ge=1,
+        le=100_000,
+        description="Changed gold annotations since the last look of the gate that start the next one.",
+    )
+    look_growth: float = Field(
+        0.1,
+        ge=0,
+        le=10,
+        description="…but at least this share of the gold must be new, because every look costs of the error budget.",
+    )
+    shadow: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of new gold the teacher is still asked about after a handover. 0: nobody is asked.",
+    )
+    per_label: bool = Field(
+        False,
+        description="Hand over label by label (entities, spans, choices): the teacher is asked about the others only.",
+    )
+    routing: bool = Field(
+        False,
+        description="Let a student that is not better overall answer where it is sure; the teacher answers the rest.",
+    )
     margin: float = Field(
         0.0,
         ge=0,

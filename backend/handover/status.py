@@ -7,26 +7,33 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from handover.domain import Outcome, Server
+from handover.domain import Server
 from handover.examples import load_examples
 from handover.settings import Settings
 from handover.store import annotations as annotation_store
 from handover.store.answers import count_by_status
+from handover.store.findings import newest_findings
 from handover.store.jobs import recent_jobs
 from handover.store.ledger import last_stop
-from handover.store.models import AspectRow, EvaluationRow, JobRow, ProjectRow, StudentRow
+from handover.store.models import AspectRow, DecisionRow, EvaluationRow, JobRow, ProjectRow, StudentRow
 from handover.store.projects import all_projects, aspects_of
-from handover.store.students import decisions_of, last_evaluation
+from handover.store.students import decision_about, decisions_of, handover_of, last_evaluation, switches_of
 from handover.store.tasks import count_by_split, count_finished_tasks
 from handover.totals import Totals, read_totals, total_of
+from handover.validity import validity_of
+
+SERVING = ("drift", "drop")
+"""Kinds of findings that are about a student that serves."""
 
 
 @dataclass(frozen=True)
 class AspectStatus:
     """Where one aspect stands.
 
-    Scores are None before the first look at the gold; `reason` belongs to the newest decision, `promotion` to
-    the newest one that handed over from teacher to student.
+    Scores are None before the first look at the gold; they and the `interval` of their difference are on `scored_on`
+    gold tasks, with tables per label, confusions and disagreements in `evaluation`. `reason` belongs to the newest
+    decision, `switch` and `switch_reason` to the last handover or rollback. `void` says why the decision for the
+    student that serves does not hold any more, and is empty while it does.
     """
 
     name: str
@@ -49,9 +56,16 @@ class AspectStatus:
     student: str
     scored_on: int
     interval: tuple[float, float] | None
+    evaluation: dict[str, Any] | None
     decision: str
     reason: str
-    promotion: str
+    switch: str
+    switch_reason: str
+    void: str
+    threshold: float | None
+    held: tuple[str, ...]
+    pinned: bool
+    findings: tuple[dict[str, Any], ...]
     spent: Totals
 
 
@@ -98,7 +112,7 @@ def _project(session: Session, settings: Settings, project: ProjectRow) -> Proje
         live_version=project.live_version,
         tasks=count_by_split(session, project.id),
         finished=count_finished_tasks(session, project.id),
-        aspects=tuple(_aspect(session, settings, row) for row in aspects_of(session, project.id)),
+        aspects=tuple(_aspect(session, settings, project, row) for row in aspects_of(session, project.id)),
         set_aside=tuple(
             {"subject": subject, "name": name, "reason": reason, "repaired": repaired, "count": number}
             for subject, name, reason, repaired, number in aside
@@ -107,14 +121,12 @@ def _project(session: Session, settings: Settings, project: ProjectRow) -> Proje
     )
 
 
-def _aspect(session: Session, settings: Settings, row: AspectRow) -> AspectStatus:
+def _aspect(session: Session, settings: Settings, project: ProjectRow, row: AspectRow) -> AspectStatus:
     examples = load_examples(session, row, max_text_chars=settings.max_text_chars)
-    evaluation = last_evaluation(session, row.id)
-    decisions = decisions_of(session, row.id)
-    decision = decisions[0] if decisions else None
-    # Only looks at the gold spend of alpha; a student that replaces another is no handover.
-    promotions = [d.reason for d in decisions if d.outcome == Outcome.PROMOTE.value and d.alpha > 0]
-    interval = (decision.details["low"], decision.details["high"]) if decision and "low" in decision.details else None
+    decision = next(iter(decisions_of(session, row.id, limit=1)), None)
+    switch = next(reversed(switches_of(session, row.id)), None)
+    handover = handover_of(session, row)
+    validity = validity_of(handover, teacher_id=row.teacher_id, gold=examples.gold, min_gold=settings.min_gold)
     return AspectStatus(
         name=row.name,
         kind=row.definition["kind"],
@@ -132,24 +144,70 @@ def _aspect(session: Session, settings: Settings, row: AspectRow) -> AspectStatu
         answers=count_by_status(session, row.id, row.live_version),
         decision=decision.outcome if decision else "",
         reason=decision.reason if decision else "No look at the gold yet.",
-        promotion=promotions[0] if promotions else "",
-        interval=interval,
+        switch=switch.outcome if switch is not None else "",
+        switch_reason=switch.reason if switch is not None else "",
+        void=validity.reason,
+        threshold=row.threshold,
+        held=tuple(row.held),
+        pinned=row.pinned,
+        findings=_findings(session, row, handover),
         spent=total_of(read_totals(session, settings.teacher_prices, aspect_id=row.id)),
-        **_scores(session, evaluation),
+        **_scores(session, settings, project, _evaluation(session, settings, row)),
     )
 
 
-def _scores(session: Session, evaluation: EvaluationRow | None) -> dict[str, Any]:
+def _findings(session: Session, row: AspectRow, handover: DecisionRow | None) -> tuple[dict[str, Any], ...]:
+    """The newest finding of each kind; those about a student that serves count while it does."""
+    since = handover.created_at if handover is not None else None
+    rows = [
+        finding
+        for finding in newest_findings(session, row.id)
+        if finding.kind not in SERVING or (since is not None and finding.created_at >= since)
+    ]
+    return tuple(
+        {"kind": f.kind, "is_warning": f.is_warning, "text": f.text, "details": f.details,
+         "at": f.created_at.isoformat()}
+        for f in rows
+    )  # fmt: skip
+
+
+def _evaluation(session: Session, settings: Settings, row: AspectRow) -> EvaluationRow | None:
+    """The newest scores on enough gold to say something, else the newest at all."""
+    enough = last_evaluation(session, row.id, min_gold=settings.min_gold)
+    return enough or last_evaluation(session, row.id)
+
+
+def _scores(
+    session: Session, settings: Settings, project: ProjectRow, evaluation: EvaluationRow | None
+) -> dict[str, Any]:
     if evaluation is None:
-        return {"metric": "", "teacher_score": None, "student_score": None, "student": "", "scored_on": 0}
+        nothing = dict.fromkeys(("teacher_score", "student_score", "interval", "evaluation"))
+        return {"metric": "", "student": "", "scored_on": 0, **nothing}
     student = session.get(StudentRow, evaluation.student_id)
+    decision = decision_about(session, evaluation)
+    numbers = decision.details if decision is not None else {}
     return {
         "metric": evaluation.metric,
         "teacher_score": evaluation.teacher_score,
         "student_score": evaluation.student_score,
         "student": student.version if student is not None else "",
         "scored_on": evaluation.n,
+        # -1 is the bound of a difference that was not tested.
+        "interval": (numbers["low"], numbers["high"]) if numbers.get("low", -1) > -1 else None,
+        "evaluation": {
+            **evaluation.details,
+            "at": evaluation.created_at.isoformat(),
+            "disagreements": [
+                {**row, "url": task_url(settings, project, row["task_id"])}
+                for row in evaluation.details.get("disagreements", ())
+            ],
+        },
     }
+
+
+def task_url(settings: Settings, project: ProjectRow, ls_task_id: int) -> str:
+    """Where Label Studio shows a task."""
+    return f"{settings.label_studio_url.rstrip('/')}/projects/{project.ls_id}/data?task={ls_task_id}"
 
 
 def _job(row: JobRow) -> dict[str, Any]:

@@ -37,7 +37,8 @@ def test_cli_status_of_nothing_says_what_to_do_next() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("export", "-p", "4", "-o", "x"), "Project 4 has no aspect '' (has: none)."),
+        (("export", "-p", "4", "-o", "x"), "Project 4 is not connected. `handover status` lists the projects."),
+        (("export", "--all", "-o", "x"), "The store has no aspect ''."),
         (("retrain", "-p", "4", "-a", "stage"), "Project 4 has no aspect 'stage'"),
         (("cancel", "nope"), "Job 'nope' neither waits nor runs. There is no such job; see `handover jobs`."),
         (("sync",), "No such project is connected. Run `handover connect` first"),
@@ -51,6 +52,13 @@ def test_cli_shows_an_error_as_a_sentence(monkeypatch: pytest.MonkeyPatch, argum
     assert says in output
     assert "Traceback" not in output
     assert "a-token" not in output
+
+
+@pytest.mark.parametrize("arguments", [(), ("-p", "4", "--all")])
+def test_cli_export_wants_projects_or_all_of_them(arguments: tuple[str, ...]) -> None:
+    code, output = run("export", "-o", "x", *arguments)
+    assert code == 2
+    assert "give --project, once or several times, or --all" in output
 
 
 def test_cli_names_the_setting_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,8 @@ from handover.domain import Annotation, AnswerStatus
 from handover.errors import NotFoundError, TeacherError
 from handover.examples import LabelledTask
 from handover.intake import text_of
-from handover.jobs.look import FAILED, _teacher_answers
+from handover.jobs.compare import teacher_answers
+from handover.jobs.situation import read_situation
 from handover.labelstudio.protocol import TaskIn
 from handover.preannotation import ask
 from handover.prices import Price, Tokens, cost, most, price_of
@@ -272,8 +273,9 @@ def test_budget_does_not_make_the_teacher_wrong_on_gold(make: Any, stub: Anthrop
         (aspect_row,) = aspects_of(session, project.id)
     aspect = aspect_of(aspect_row)
     gold = [LabelledTask(t.id, t.ls_id, text_of(t.data, aspect), Annotation(cats=("Offer",))) for t in rows[:6]]
-    _, answers = _teacher_answers(runtime, project, aspect_row, gold)
-    assert answers == [Annotation(cats=("Bid",))] * 2 + [FAILED] * 4
+    situation = read_situation(runtime, aspect_row.id)
+    answers = teacher_answers(runtime, situation, gold, shadow=1.0, row=aspect_row, teacher_id=situation.teacher_id)
+    assert answers == {row.id: Annotation(cats=("Bid",)) for row in rows[:2]}, "what was not asked does not count"
 
 
 # What is not asked about, and what is not trained on

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from handover.intake import apply_annotation, apply_tasks, delete_annotations, delete_tasks, options_for
 from handover.jobs.queue import JobKind
-from handover.jobs.trigger import lookahead_is_low, trigger_retrains
+from handover.jobs.trigger import lookahead_is_low, trigger_looks, trigger_retrains
 from handover.labelstudio.protocol import WebhookRequest
 from handover.runtime import Runtime
 from handover.serving import update_config
@@ -137,6 +137,7 @@ def _enqueue(runtime: Runtime, project_id: int, kinds: list[JobKind], *, forced:
     for kind in dict.fromkeys(kinds):
         if kind is JobKind.RETRAIN:
             jobs += trigger_retrains(runtime, project_id, force=forced)
+            jobs += trigger_looks(runtime, project_id)
         else:
             jobs.append(runtime.queue.enqueue(kind, project_id))
     return [job_id for job_id in jobs if job_id is not None]

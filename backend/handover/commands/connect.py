@@ -43,6 +43,8 @@ class ConnectRequest:
     fields: tuple[str, ...] = ()
     gold_share: float | None = None
     margin: float | None = None
+    routing: bool | None = None
+    per_label: bool | None = None
     teacher_config: Path | None = None
     teacher_examples: int | None = None
     budget: float | None = None
@@ -196,7 +198,7 @@ def _register(
         project.guidelines = guidelines.shared or project.guidelines
         for row in aspects_of(session, project_id):
             row.guidelines = guidelines.own.get(row.name, row.guidelines)
-        names = ("gold_share", "margin", "budget", "budget_day", EXAMPLES)
+        names = ("gold_share", "margin", "routing", "per_label", "budget", "budget_day", EXAMPLES)
         given = {name: getattr(request, name) for name in names} | {CONFIG: teacher_config or None}
         project.options = {**(project.options or {}), **{k: v for k, v in given.items() if v is not None}}
         served = wanted(session, runtime, project)

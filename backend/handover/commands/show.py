@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 from handover.commands.ledger import money
+from handover.domain import Outcome
 from handover.status import AspectStatus, ProjectStatus, Status
 from handover.totals import Totals
 
@@ -48,13 +51,46 @@ def _lines(aspect: AspectStatus) -> list[str]:
     unshown = {status: number for status, number in aspect.answers.items() if status != "ok"}
     if unshown:
         lines.append("  answers not shown: " + ", ".join(f"{number} {why}" for why, number in unshown.items()))
-    if aspect.teacher_score is not None and aspect.student_score is not None:
-        scores = f"teacher {aspect.teacher_score:.3f}, student {aspect.student_score:.3f}"
-        lines.append(f"  {aspect.metric} on {aspect.scored_on} gold tasks: {scores} ({aspect.student})")
+    lines += _score_lines(aspect)
     lines.append(f"  {aspect.reason}")
-    if aspect.promotion not in ("", aspect.reason):
-        lines.append(f"  handed over: {aspect.promotion}")
+    if aspect.switch_reason not in ("", aspect.reason):
+        verb = "handed over" if aspect.switch == Outcome.PROMOTE.value else "rolled back"
+        lines.append(f"  {verb}: {aspect.switch_reason}")
+    if aspect.void:
+        lines.append(f"  {aspect.void}")
+    for finding in aspect.findings:
+        lines.append(f"  {'warning: ' if finding['is_warning'] else ''}{finding['kind']}: {finding['text']}")
+    if aspect.threshold is not None:
+        lines.append(f"  the student answers from confidence {aspect.threshold:.3f} on, the teacher the rest")
+    if aspect.held:
+        lines.append(f"  the student answers for {', '.join(aspect.held)}, the teacher for the other labels")
+    if aspect.pinned:
+        lines.append("  pinned: only a person changes who serves; `handover unpin` ends it")
     return lines
+
+
+def _score_lines(aspect: AspectStatus) -> list[str]:
+    """The scores with their number of gold tasks and intervals, and how well people agree."""
+    if aspect.teacher_score is None or aspect.student_score is None:
+        return []
+    details = aspect.evaluation or {}
+    teacher = f"teacher {aspect.teacher_score:.3f}{_interval(details.get('teacher_interval'))}"
+    student = f"student {aspect.student_score:.3f}{_interval(details.get('student_interval'))}"
+    lines = [f"  {aspect.metric} on {aspect.scored_on} gold tasks: {teacher}, {student} ({aspect.student})"]
+    if aspect.interval is not None:
+        difference = aspect.student_score - aspect.teacher_score
+        lines.append(f"  difference {difference:+.3f}, between {aspect.interval[0]:+.3f} and {aspect.interval[1]:+.3f}")
+    people = details.get("agreement")
+    if people and people["ceiling"] is not None:
+        interval = _interval((people["low"], people["high"]))
+        lines.append(f"  people agree to {people['ceiling']:.3f}{interval} on {people['n']} gold tasks of several")
+    if details.get("disagreements"):
+        lines.append("  tasks on which they differ, confusions and scores per label: `handover status --json`")
+    return lines
+
+
+def _interval(interval: Sequence[float] | None) -> str:
+    return f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval is not None else ""
 
 
 def _spent(spent: Totals, currency: str) -> list[str]:

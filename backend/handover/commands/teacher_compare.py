@@ -74,7 +74,7 @@ def _prepare(
     with runtime.database.read() as session:
         examples = load_examples(session, row, max_text_chars=settings.max_text_chars)
         found, shown = variants(session, settings, project, row, numbers=numbers, now=now, examples=examples)
-        tasks = dev_tasks(session, examples, shown=shown, limit=limit, seed=settings.seed)
+        tasks = dev_tasks(session, row, examples, shown=shown, limit=limit, seed=settings.seed)
     if len(tasks) < MIN_TASKS:
         raise ConfigError(
             f"Aspect {row.name!r} has {len(tasks)} finished dev tasks; a comparison needs at least {MIN_TASKS}. "

@@ -10,7 +10,7 @@ from handover.errors import ConfigError, TeacherError
 from handover.jobs import batches
 from handover.preannotation import ask, missing_of
 from handover.runtime import Runtime
-from handover.serving import Served, answer, compose, live, version_of
+from handover.serving import Served, answer, compose, live, unsure, version_of
 from handover.store.models import ProjectRow, TaskRow
 from handover.store.projects import get_project
 from handover.store.tasks import open_tasks, set_pushed, still_open
@@ -38,10 +38,11 @@ def run(runtime: Runtime, project_id: int, progress: Progress) -> dict[str, obje
     pushed = push_known(runtime, project, served, tasks)
     report: dict[str, object] = {"collected": collected, "sent": 0, "asked": 0}
     by_teacher = [s for s in served if s.student is None]
+    questions = [(s.rest, unsure(runtime, s, tasks)) for s in served]
     try:
         under_way = {s.row.id: batches.submit(runtime, project, s, tasks) for s in by_teacher}
         report["sent"] = sum(len(ids) for ids in under_way.values())
-        for asked, chunk in _ask_missing(runtime, project, by_teacher, tasks, under_way):
+        for asked, chunk in _ask_missing(runtime, project, questions, tasks, under_way):
             pushed += push_known(runtime, project, served, chunk)
             report["asked"] = asked
             progress({"asked": asked, "pushed": pushed})
@@ -71,11 +72,12 @@ def push_known(runtime: Runtime, project: ProjectRow, served: Sequence[Served], 
 def _ask_missing(
     runtime: Runtime,
     project: ProjectRow,
-    by_teacher: Sequence[Served],
+    questions: Sequence[tuple[Served, Sequence[TaskRow]]],
     tasks: Sequence[TaskRow],
     under_way: dict[int, set[int]],
 ) -> Iterator[tuple[int, Sequence[TaskRow]]]:
-    """Ask chunk by chunk; yields how many questions were asked so far and the chunk's tasks.
+    """Ask chunk by chunk; yields how many questions were asked so far and the chunk's tasks. `questions` says which
+    teacher has to answer which tasks.
 
     What annotators finished or opened meanwhile is not asked about. Raises TeacherError when none of many questions
     was answered: then the others will not be, either.
@@ -86,8 +88,9 @@ def _ask_missing(
             open_ids = still_open(session, [task.id for task in tasks[start : start + CHUNK]])
         chunk = [task for task in tasks[start : start + CHUNK] if task.id in open_ids]
         before = asked
-        for s in by_teacher:
-            missing = [t for t in missing_of(runtime, s.row, chunk, s.version) if t.id not in under_way[s.row.id]]
+        for s, own in questions:
+            ids = {task.id for task in own} - under_way.get(s.row.id, set())
+            missing = missing_of(runtime, s.row, [task for task in chunk if task.id in ids], s.version)
             answers = ask(runtime, project, s.row, missing, purpose=Purpose.PREFETCH) if missing else []
             asked += len(answers)
             if len(answers) >= FEW and all(a.status is AnswerStatus.FAILED for a in answers):

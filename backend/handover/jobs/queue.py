@@ -1,7 +1,7 @@
 """The queue: RQ on Redis with the JSON serializer, and a row in the store for every job.
 
-Of one kind and subject at most one job waits (a unique key in the store), and of `retrain` at most one runs
-per aspect (RQ's rate limit with a concurrency of one).
+Of one kind and subject at most one job waits (a unique key in the store), and of `retrain` and `look` at most one
+runs per aspect (RQ's rate limit with a concurrency of one).
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ from handover.store.models import utcnow
 
 logger = logging.getLogger(__name__)
 
-QUEUE_NAMES = ("handover-quick", "handover-train", "handover-idle")
+PREDICT_QUEUE = "handover-predict"
+"""The queue of `handover predict --queue`, which bypasses the store: its jobs are many and their state is in files."""
+
+QUEUE_NAMES = ("handover-quick", "handover-train", PREDICT_QUEUE, "handover-idle")
 """Queues in the order in which a worker empties them: short jobs never wait for a whole training to be next, and
 what nobody waits for comes last."""
 
@@ -59,6 +62,8 @@ class JobKind(str, Enum):
 
     PREFETCH = "prefetch"
     RETRAIN = "retrain"
+    LOOK = "look"
+    FORECAST = "forecast"
     REFRESH = "refresh"
     RECONCILE = "reconcile"
     HINTS = "hints"
@@ -66,23 +71,29 @@ class JobKind(str, Enum):
 
 @dataclass(frozen=True)
 class JobPolicy:
-    """How a kind of job runs: its queue, time-out in seconds, and what its failures cost."""
+    """How a kind of job runs: its queue, time-out in seconds, and whether it is tried again.
+
+    Of the jobs with the same `turn` about the same subject one runs at a time.
+    """
 
     queue: str
     timeout: int
     retries: bool
-    exclusive: bool = False
+    turn: str
 
 
 def policies(*, train_timeout: int) -> dict[JobKind, JobPolicy]:
     """The policy of each kind of job."""
-    quick, train, idle = QUEUE_NAMES
+    quick, train, _, idle = QUEUE_NAMES
     return {
-        JobKind.PREFETCH: JobPolicy(quick, timeout=3600, retries=True, exclusive=True),
-        JobKind.REFRESH: JobPolicy(quick, timeout=1800, retries=True, exclusive=True),
-        JobKind.RECONCILE: JobPolicy(quick, timeout=1800, retries=False, exclusive=True),
-        JobKind.RETRAIN: JobPolicy(train, timeout=train_timeout, retries=False, exclusive=True),
-        JobKind.HINTS: JobPolicy(idle, timeout=train_timeout, retries=False, exclusive=True),
+        JobKind.PREFETCH: JobPolicy(quick, timeout=3600, retries=True, turn="prefetch"),
+        JobKind.REFRESH: JobPolicy(quick, timeout=1800, retries=True, turn="refresh"),
+        JobKind.RECONCILE: JobPolicy(quick, timeout=1800, retries=False, turn="reconcile"),
+        # A training ends with a look, and two looks at a time would spend the same error budget twice.
+        JobKind.LOOK: JobPolicy(quick, timeout=1800, retries=True, turn="aspect"),
+        JobKind.FORECAST: JobPolicy(train, timeout=train_timeout, retries=False, turn="forecast"),
+        JobKind.RETRAIN: JobPolicy(train, timeout=train_timeout, retries=False, turn="aspect"),
+        JobKind.HINTS: JobPolicy(idle, timeout=train_timeout, retries=False, turn="hints"),
     }
 
 
@@ -139,7 +150,7 @@ class JobQueue:
             result_ttl=RESULT_TTL,
             failure_ttl=FAILURE_TTL,
             retry=Retry(max=len(RETRY_INTERVALS), interval=list(RETRY_INTERVALS)) if policy.retries else None,
-            rate_limit=RateLimit(f"{kind.value}-{args[0]}", 1) if policy.exclusive else None,
+            rate_limit=RateLimit(f"{policy.turn}-{args[0]}", 1),
         )
 
     def fetch(self, job_id: str) -> Job | None:

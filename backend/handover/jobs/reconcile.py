@@ -9,7 +9,8 @@ from itertools import islice
 
 from sqlalchemy.orm import Session
 
-from handover.errors import ConfigError
+from handover.domain import Server
+from handover.errors import ArtifactError, ConfigError
 from handover.intake import (
     apply_annotation,
     apply_tasks,
@@ -19,14 +20,15 @@ from handover.intake import (
     options_for,
 )
 from handover.jobs import refresh
+from handover.jobs.drift import check_drift
 from handover.jobs.queue import JobKind
-from handover.jobs.trigger import trigger_retrains
-from handover.labelstudio.client import LabelStudioClient, TaskState
+from handover.jobs.trigger import trigger_looks, trigger_retrains
+from handover.labelstudio.client import LabelStudioClient, StoredPrediction, TaskState
 from handover.runtime import Runtime
 from handover.serving import register
 from handover.store import annotations as annotation_store
 from handover.store import tasks as task_store
-from handover.store.models import ProjectRow, TaskRow
+from handover.store.models import AnnotationRow, ProjectRow, TaskRow
 from handover.store.projects import aspect_of, aspects_of, get_project
 from handover.store.tasks import tasks_by_ls_id
 
@@ -112,17 +114,23 @@ def _sweep(runtime: Runtime, client: LabelStudioClient, project: ProjectRow) -> 
 
 
 def _resolve_parents(runtime: Runtime, client: LabelStudioClient, project: ProjectRow) -> int:
-    """Find out whether the predictions that annotators started from showed anything."""
+    """Find out what the predictions that annotators started from showed."""
     with runtime.database.read() as session:
         rows = annotation_store.unresolved_parents(session, project.id)
         parents = {row.ls_parent_prediction_id for row in rows if row.ls_parent_prediction_id is not None}
-    verdicts = {parent: client.prediction_has_content(parent) for parent in sorted(parents)}
+    found = {parent: client.prediction(parent) for parent in sorted(parents)}
     with runtime.database.write() as session:
         for row in annotation_store.unresolved_parents(session, project.id):
-            if row.ls_parent_prediction_id in verdicts:
-                # A prediction that is gone cannot be shown to have been empty.
-                row.parent_has_content = verdicts[row.ls_parent_prediction_id] is not False
-    return len(verdicts)
+            if row.ls_parent_prediction_id in found:
+                set_parent(row, found[row.ls_parent_prediction_id])
+    return len(found)
+
+
+def set_parent(row: AnnotationRow, prediction: StoredPrediction | None) -> None:
+    """Keep what an annotation started from. A prediction that is gone cannot be shown to have been empty."""
+    row.parent_has_content = prediction is None or bool(prediction.result)
+    row.parent_version = prediction.model_version if prediction is not None else ""
+    row.parent_result = prediction.result if prediction is not None else None
 
 
 def _follow_up(runtime: Runtime, project: ProjectRow) -> None:
@@ -130,6 +138,19 @@ def _follow_up(runtime: Runtime, project: ProjectRow) -> None:
         runtime.queue.enqueue(JobKind.REFRESH, project.id)
     runtime.queue.enqueue(JobKind.PREFETCH, project.id)
     trigger_retrains(runtime, project.id)
+    trigger_looks(runtime, project.id)
+    _check_drift(runtime, project)
+
+
+def _check_drift(runtime: Runtime, project: ProjectRow) -> None:
+    """New texts need no gold to differ from the old ones."""
+    with runtime.database.read() as session:
+        served = [row.id for row in aspects_of(session, project.id) if row.server == Server.STUDENT.value]
+    for aspect_id in served:
+        try:
+            check_drift(runtime, aspect_id)
+        except ArtifactError:
+            logger.exception("Drift of aspect %d cannot be measured", aspect_id)
 
 
 def _batches(states: Iterable[TaskState]) -> Iterable[list[TaskState]]:

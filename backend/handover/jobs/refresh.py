@@ -13,6 +13,7 @@ from handover.domain import Split
 from handover.errors import ConfigError
 from handover.jobs.prefetch import push_known
 from handover.jobs.queue import JobKind
+from handover.jobs.trigger import trigger_looks
 from handover.labelstudio.client import LabelStudioClient
 from handover.runtime import Runtime
 from handover.serving import go_live, version_of, wanted
@@ -48,8 +49,9 @@ def run(runtime: Runtime, project_id: int, progress: Progress) -> dict[str, obje
         if version_of(now) == version:
             switched = project.live_version != version
             go_live(project, now)
-    if switched and any(s.student is None for s in now):
+    if switched and any(s.asks_teacher for s in now):
         runtime.queue.enqueue(JobKind.PREFETCH, project_id)  # a new teacher has answered nothing yet
+    trigger_looks(runtime, project.id)  # a changed teacher voids decisions
     logger.info("Project %d shows %s (%d predictions pushed)", project.ls_id, version, pushed)
     return {"version": version, "pushed": pushed}
 

@@ -1,41 +1,37 @@
-"""One retrain: examples, student, scores, gate, promotion. Nothing is switched before everything is stored."""
+"""One retrain: from what people finished to a student in the store, and a look at it."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handover.domain import Annotation, Aspect, Outcome, Server
+from handover.domain import Annotation, Aspect
 from handover.errors import TrainingError
-from handover.evaluation.scores import score
 from handover.examples import Examples, LabelledTask, load_examples
 from handover.fewshot import renew
 from handover.intake import text_of
-from handover.jobs.look import Look, take_look
 from handover.jobs.queue import JobKind
+from handover.jobs.settle import look_and_settle
 from handover.preannotation import teacher_id_of
 from handover.runtime import Runtime
 from handover.settings import Settings
 from handover.store.annotations import last_revision
 from handover.store.answers import answers_on_finished, silver_of
-from handover.store.models import AspectRow, DecisionRow, PredictionRow, ProjectRow, StudentRow, TaskRow
+from handover.store.models import AspectRow, PredictionRow, ProjectRow, StudentRow, TaskRow
 from handover.store.projects import aspect_of, get_aspect, get_project
-from handover.store.students import student_by_version
+from handover.store.students import champion_of, student_by_version
 from handover.student.candidates import Budget
 from handover.student.recipes import chosen_recipes
 from handover.student.resources import find_resources
 from handover.student.training import LabelledText, TrainedStudent, TrainingSet, TrainOptions, train_student
 from handover.student.version import student_version
 from handover.versions import teacher_version
-
-logger = logging.getLogger(__name__)
 
 Progress = Callable[[dict[str, object]], None]
 
@@ -63,7 +59,7 @@ class Snapshot:
 
 
 def run(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:
-    """Train on what people finished, compare with the teacher on gold, and promote what won."""
+    """Train on what people finished, then look at the new student on gold, and let the one that serves be looked at."""
     report = _train_and_compare(runtime, aspect_id, progress)
     # Last, so that this training still had the silver of the teacher that has answered until now.
     if renew(runtime.database, runtime.settings, aspect_id):
@@ -83,17 +79,12 @@ def _train_and_compare(runtime: Runtime, aspect_id: int, progress: Progress) -> 
     if runtime.settings.hints:
         runtime.queue.enqueue(JobKind.HINTS, aspect_id)
     progress({"phase": "evaluating", "student": student.version})
-    look = take_look(runtime, snapshot.project, snapshot.row, student, snapshot.examples)
-    if look is None:
-        return {"student": student.version, "outcome": "no new gold"}
-    promoted = _settle(runtime, snapshot, student, look)
-    if promoted:
-        runtime.queue.enqueue(JobKind.REFRESH, snapshot.project.id)
-    return {
-        "student": student.version,
-        "outcome": look.decision.outcome.value,
-        "reason": look.decision.reason,
-    }
+    report = look_and_settle(runtime, aspect_id, student)
+    with runtime.database.read() as session:
+        champion = champion_of(session, get_aspect(session, aspect_id))
+    if champion is not None and champion.id != student.id:
+        runtime.queue.enqueue(JobKind.LOOK, aspect_id)
+    return report
 
 
 def _snapshot(runtime: Runtime, aspect_id: int) -> Snapshot:
@@ -213,79 +204,6 @@ def _student_row(snapshot: Snapshot, trained: TrainedStudent, *, version: str, u
         dev_score=trained.dev_score,
         report=trained.report,
         seconds=seconds,
-    )
-
-
-def _settle(runtime: Runtime, snapshot: Snapshot, student: StudentRow, look: Look) -> bool:
-    """Store evaluation and decision, and move the champion when the decision says so."""
-    with runtime.database.read() as session:
-        row = get_aspect(session, snapshot.row.id)
-        champion = session.get(StudentRow, row.champion_id) if row.champion_id is not None else None
-        serves = row.server == Server.STUDENT.value and champion is not None
-    if serves and champion is not None:
-        look = _against_champion(runtime, snapshot, student, champion, look)
-    with runtime.database.write() as session:
-        session.add(look.evaluation)
-        session.flush()
-        session.add(_decision_row(snapshot, student, look))
-        row = get_aspect(session, snapshot.row.id)
-        if look.promotes:
-            row.server, row.champion_id = Server.STUDENT.value, student.id
-    logger.info("Aspect %s: %s", snapshot.aspect.name, look.decision.reason)
-    return look.promotes
-
-
-def _against_champion(
-    runtime: Runtime, snapshot: Snapshot, student: StudentRow, champion: StudentRow, look: Look
-) -> Look:
-    """A student serves already: the candidate replaces it when it is at least as good on dev and, on gold, not
-    behind the teacher. That is a choice between students, so it costs nothing of the gate's error budget."""
-    old = _dev_value(runtime, snapshot, champion)
-    new = _dev_value(runtime, snapshot, student)
-    behind = look.decision.student_score < look.decision.teacher_score
-    wins = student.id != champion.id and new >= old and not behind
-    gold = f"on {look.decision.n} gold tasks it has {look.decision.student_score:.3f}, the teacher "
-    gold += f"{look.decision.teacher_score:.3f}."
-    if student.id == champion.id:
-        reason = f"Champion {champion.version} stays: {gold}"
-    else:
-        verb = "replaces" if wins else "does not replace"
-        scores = f"{new:.3f} against {old:.3f} on {len(snapshot.examples.dev)} dev tasks"
-        reason = f"Candidate {student.version} {verb} champion {champion.version}: {scores}; {gold}"
-    outcome = Outcome.PROMOTE if wins else Outcome.KEEP
-    return replace(look, decision=replace(look.decision, outcome=outcome, reason=reason, alpha=0.0), promotes=wins)
-
-
-def _dev_value(runtime: Runtime, snapshot: Snapshot, student: StudentRow) -> float:
-    dev = snapshot.examples.dev
-    predictions = runtime.students.predict(student.version, [task.text for task in dev], snapshot.aspect)
-    references = [task.annotation for task in dev]
-    aspect = snapshot.aspect
-    return score(aspect.kind, aspect.label_names, references, [p.annotation for p in predictions]).value
-
-
-def _decision_row(snapshot: Snapshot, student: StudentRow, look: Look) -> DecisionRow:
-    decision = look.decision
-    return DecisionRow(
-        aspect_id=snapshot.row.id,
-        evaluation_id=look.evaluation.id,
-        student_id=student.id,
-        teacher_id=look.evaluation.teacher_id,
-        outcome=decision.outcome.value,
-        reason=decision.reason,
-        n=decision.n,
-        planned=look.planned,
-        alpha=decision.alpha,
-        details={
-            "teacher_score": decision.teacher_score,
-            "student_score": decision.student_score,
-            "difference": decision.difference,
-            "low": decision.low,
-            "high": decision.high,
-            "margin": decision.margin,
-            "needed": decision.needed,
-            **decision.details,
-        },
     )
 
 

@@ -1,4 +1,6 @@
-"""When a job is due: a retrain when enough annotations changed, a prefetch when the lookahead runs low."""
+"""When a job is due: a retrain when enough annotations changed, a look when enough gold did or the teacher, a prefetch
+when the lookahead runs low.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,13 @@ from sqlalchemy.orm import Session
 from handover.jobs.queue import JobKind
 from handover.runtime import Runtime
 from handover.settings import Settings
-from handover.store.annotations import changed_since, count_finished
+from handover.store.annotations import changed_gold_since, changed_since, count_finished
+from handover.store.jobs import is_active
 from handover.store.models import AspectRow, ProjectRow
 from handover.store.projects import aspects_of
+from handover.store.students import handover_of, subject_of, was_compared
 from handover.store.tasks import count_open_by_push
+from handover.validity import has_other_teacher
 
 
 def changes_needed(finished: int, settings: Settings) -> int:
@@ -33,6 +38,24 @@ def is_due(session: Session, aspect: AspectRow, settings: Settings) -> bool:
     return changed >= changes_needed(finished - changed, settings)
 
 
+def look_is_due(session: Session, aspect: AspectRow, settings: Settings) -> bool:
+    """Whether there is a student to look at and enough gold changed since the last look, or the teacher did.
+
+    Not while a training waits or runs: it ends with a look, at a newer student.
+    """
+    student = subject_of(session, aspect)
+    if student is None or is_active(session, JobKind.RETRAIN.value, aspect.id):
+        return False
+    gold = count_finished(session, aspect.project_id) - count_finished(session, aspect.project_id, held_out=False)
+    if gold < settings.min_gold:
+        return False
+    is_new_teacher = has_other_teacher(handover_of(session, aspect), aspect.teacher_id)
+    if is_new_teacher and not was_compared(session, student.id, aspect.teacher_id, min_gold=settings.min_gold):
+        return True
+    changed = changed_gold_since(session, aspect.project_id, aspect.looked_revision)
+    return changed >= max(settings.look_after, math.ceil(settings.look_growth * (gold - changed)))
+
+
 def lookahead_is_low(session: Session, project: ProjectRow, settings: Settings) -> bool:
     """Whether less than half of the tasks that the teacher should be ahead of the annotators are answered."""
     answered, waiting = count_open_by_push(session, project.id, project.live_version)
@@ -44,4 +67,12 @@ def trigger_retrains(runtime: Runtime, project_id: int, *, force: bool = False) 
     with runtime.database.read() as session:
         rows = [row for row in aspects_of(session, project_id) if force or is_due(session, row, runtime.settings)]
     ids = [runtime.queue.enqueue(JobKind.RETRAIN, row.id) for row in rows]
+    return [job_id for job_id in ids if job_id is not None]
+
+
+def trigger_looks(runtime: Runtime, project_id: int) -> list[str]:
+    """Enqueue a look for each aspect of a project that is due; returns the job ids."""
+    with runtime.database.read() as session:
+        rows = [row for row in aspects_of(session, project_id) if look_is_due(session, row, runtime.settings)]
+    ids = [runtime.queue.enqueue(JobKind.LOOK, row.id) for row in rows]
     return [job_id for job_id in ids if job_id is not None]

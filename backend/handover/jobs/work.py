@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from rq import get_current_job
 
 from handover.errors import HandoverError
+from handover.jobs import forecast as forecast_job
 from handover.jobs import hints as hints_job
 from handover.jobs import prefetch as prefetch_job
 from handover.jobs import reconcile as reconcile_job
 from handover.jobs import refresh as refresh_job
 from handover.jobs import retrain as retrain_job
+from handover.jobs.settle import look_and_settle
 from handover.runtime import Runtime
 from handover.settings import Settings
 from handover.store import jobs as job_store
@@ -31,9 +33,21 @@ def prefetch(project_id: int) -> Report:
 
 
 def retrain(aspect_id: int) -> Report:
-    """Examples, student, scores, gate, promotion."""
+    """Examples, student, and a look at it."""
     with _job() as (runtime, progress):
         return retrain_job.run(runtime, aspect_id, progress)
+
+
+def look(aspect_id: int) -> Report:
+    """Scores on gold, decision, promotion or rollback."""
+    with _job() as (runtime, _progress):
+        return look_and_settle(runtime, aspect_id)
+
+
+def forecast(aspect_id: int) -> Report:
+    """Trainings on nested parts of the data, and how many more tasks it takes."""
+    with _job() as (runtime, progress):
+        return forecast_job.run(runtime, aspect_id, progress)
 
 
 def refresh(project_id: int) -> Report:

@@ -53,6 +53,14 @@ class NewPrediction:
 
 
 @dataclass(frozen=True)
+class StoredPrediction:
+    """What a prediction in Label Studio shows, and whose it is."""
+
+    result: list[dict[str, Any]]
+    model_version: str
+
+
+@dataclass(frozen=True)
 class BasicAuth:
     """User name and password that Label Studio sends to the ML backend."""
 
@@ -134,8 +142,8 @@ class LabelStudioClient:
                 return found
             page += 1
 
-    def prediction_has_content(self, ls_prediction_id: int) -> bool | None:
-        """Whether a stored prediction shows anything; None when it is gone."""
+    def prediction(self, ls_prediction_id: int) -> StoredPrediction | None:
+        """A prediction that Label Studio holds; None when it is gone."""
         try:
             prediction = self._sdk.predictions.get(id=ls_prediction_id)
         except ApiError as error:
@@ -144,7 +152,9 @@ class LabelStudioClient:
             raise _as_error(f"reading prediction {ls_prediction_id}", error) from error
         except httpx.HTTPError as error:
             raise _as_error(f"reading prediction {ls_prediction_id}", error) from error
-        return bool(prediction.result)
+        result = prediction.result if isinstance(prediction.result, list) else []
+        plain = [region if isinstance(region, dict) else region.model_dump() for region in result]
+        return StoredPrediction(result=plain, model_version=prediction.model_version or "")
 
     def push_predictions(self, ls_project_id: int, predictions: Sequence[NewPrediction]) -> int:
         """Store predictions in bulk; returns how many Label Studio took."""

@@ -74,6 +74,21 @@ def changed_since(session: Session, project_id: int, revision: int) -> int:
     return session.scalar(query) or 0
 
 
+def changed_gold_since(session: Session, project_id: int, revision: int) -> int:
+    """How many annotations of gold tasks changed after this revision."""
+    query = (
+        select(func.count())
+        .select_from(AnnotationRow)
+        .join(TaskRow, TaskRow.id == AnnotationRow.task_id)
+        .where(
+            AnnotationRow.project_id == project_id,
+            AnnotationRow.revision > revision,
+            TaskRow.split == Split.GOLD.value,
+        )
+    )
+    return session.scalar(query) or 0
+
+
 def count_finished(session: Session, project_id: int, *, held_out: bool = True) -> int:
     """How many annotations are submitted and neither deleted nor skipped; without `held_out` those of gold
     tasks are left out."""

@@ -71,6 +71,12 @@ def active_jobs(session: Session) -> Sequence[JobRow]:
     return session.scalars(select(JobRow).where(JobRow.status.in_(ACTIVE)).order_by(JobRow.enqueued_at)).all()
 
 
+def is_active(session: Session, kind: str, subject_id: int) -> bool:
+    """Whether a job of this kind about this subject waits or runs."""
+    query = select(JobRow.id).where(JobRow.kind == kind, JobRow.subject_id == subject_id, JobRow.status.in_(ACTIVE))
+    return session.scalar(query.limit(1)) is not None
+
+
 def recent_jobs(session: Session, *, per_kind: int = 10) -> Sequence[JobRow]:
     """The newest jobs of each kind and all that wait or run, newest first."""
     rank = func.row_number().over(partition_by=JobRow.kind, order_by=JobRow.enqueued_at.desc())

@@ -97,7 +97,9 @@ class AspectRow(Base):
     """An aspect of a project: its definition, who serves it, and how far its training got.
 
     `server`, `teacher_id` and `champion_id` say who should answer; `live_version` and `live_student_id` say
-    whose answers Label Studio shows until the switch is complete. `guidelines`, `use_guidelines` (the project's)
+    whose answers Label Studio shows until the switch is complete. Nothing but a person changes the server while
+    it is `pinned`. With a `threshold` the student answers where it is at least so sure, the teacher elsewhere; with
+    `held` labels it answers for those, the teacher for the others. `guidelines`, `use_guidelines` (the project's)
     and `teacher_examples` (how many; None: as the project says) are what its teacher is built with.
     """
 
@@ -123,6 +125,13 @@ class AspectRow(Base):
     guidelines: Mapped[str] = mapped_column(default="")
     use_guidelines: Mapped[bool] = mapped_column(default=True)
     teacher_examples: Mapped[int | None]
+    looked_revision: Mapped[int] = mapped_column(default=0)
+    pinned: Mapped[bool] = mapped_column(default=False)
+    threshold: Mapped[float | None]
+    live_threshold: Mapped[float | None]
+    held: Mapped[list[Any]] = mapped_column(default=list)
+    live_held: Mapped[list[Any]] = mapped_column(default=list)
+    live_teacher_id: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
@@ -172,7 +181,8 @@ class AnnotationRow(Base):
     """The current state of one Label Studio annotation.
 
     `revision` grows with every change, so that "changed since" is a comparison. `parent_has_content` is
-    None until the prediction that the annotator started from has been looked at.
+    None until the prediction that the annotator started from has been looked at; what it showed is kept, because
+    Label Studio drops predictions. `parent_result` is None where that is not known.
     """
 
     __tablename__ = "annotations"
@@ -192,6 +202,8 @@ class AnnotationRow(Base):
     lead_time: Mapped[float | None]
     ls_parent_prediction_id: Mapped[LsId | None]
     parent_has_content: Mapped[bool | None]
+    parent_version: Mapped[str] = mapped_column(default="")
+    parent_result: Mapped[list[Any] | None]
     ls_updated_at: Mapped[datetime]
     deleted: Mapped[bool] = mapped_column(default=False)
     revision: Mapped[int]
@@ -387,7 +399,12 @@ class EvaluationRow(Base):
 
 
 class DecisionRow(Base):
-    """A decision of the gate, or of a person, with its reason. Rows are only added."""
+    """A decision about who serves, with its reason. Rows are only added.
+
+    `actor` says who decided (`domain.Actor`), `author` names a person. `applied` is true where the decision took
+    effect: false for what a pin withheld, and where all stays as it is. `mark` is the newest revision of the
+    annotations that had been read.
+    """
 
     __tablename__ = "decisions"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -398,9 +415,25 @@ class DecisionRow(Base):
     outcome: Mapped[str]
     reason: Mapped[str]
     actor: Mapped[str] = mapped_column(default="gate")
+    author: Mapped[str] = mapped_column(default="")
+    applied: Mapped[bool] = mapped_column(default=False)
+    mark: Mapped[int] = mapped_column(default=0)
     n: Mapped[int] = mapped_column(default=0)
     planned: Mapped[int] = mapped_column(default=0)
     alpha: Mapped[float] = mapped_column(default=0.0)
+    details: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class FindingRow(Base):
+    """What was found out about an aspect besides its decisions: drift, a forecast. The newest of a kind counts."""
+
+    __tablename__ = "findings"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    aspect_id: Mapped[int] = _cascade("aspects.id")
+    kind: Mapped[str]
+    is_warning: Mapped[bool] = mapped_column(default=False)
+    text: Mapped[str]
     details: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 

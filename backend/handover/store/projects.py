@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from handover.domain import Aspect, Kind, Label, Server
+from handover.domain import Actor, Aspect, Kind, Label, Outcome, Server
 from handover.errors import NotFoundError
-from handover.store.models import AspectRow, ProjectRow, StudentRow
+from handover.store.models import AspectRow, DecisionRow, ProjectRow, StudentRow
 
 
 def project_by_ls_id(session: Session, ls_id: int) -> ProjectRow | None:
@@ -59,6 +60,16 @@ def find_aspect(session: Session, *, ls_project_id: int, name: str) -> AspectRow
         known = ", ".join(row.name for row in rows) or "none"
         raise NotFoundError(f"Project {ls_project_id} has no aspect {name!r} (has: {known}). See `handover status`.")
     return matches[0]
+
+
+def find_aspects(session: Session, *, ls_project_id: int, name: str = "") -> Sequence[AspectRow]:
+    """All aspects of a connected project, or the one with this name. Raises NotFoundError."""
+    if name:
+        return [find_aspect(session, ls_project_id=ls_project_id, name=name)]
+    project = project_by_ls_id(session, ls_project_id)
+    if project is None:
+        raise NotFoundError(f"Project {ls_project_id} is not connected. `handover status` lists the projects.")
+    return aspects_of(session, project.id, active_only=False)
 
 
 def aspect_of(row: AspectRow) -> Aspect:
@@ -124,12 +135,28 @@ def _put_aspect(session: Session, project: ProjectRow, row: AspectRow | None, as
     if row.active and row.definition == definition:
         row.position = position
         return False
-    if any(row.definition.get(key) != definition.get(key) for key in ("labels", "kind", "span_labels", "spans_from")):
-        # A student only knows the labels it was trained with.
-        row.server, row.champion_id = Server.TEACHER.value, None
-        row.trained_revision = row.attempted_revision = 0
+    if _answers_of(row.definition) != _answers_of(definition):
+        _forget_champion(session, row)
+        row.trained_revision = row.attempted_revision = row.looked_revision = 0
     row.definition, row.active, row.position = definition, True, position
     return True
+
+
+def _answers_of(definition: dict[str, Any]) -> tuple[Any, ...]:
+    """What can be answered: another hint or question makes another teacher, but no other answers."""
+    names = [{name for name, _ in definition.get(key, ())} for key in ("labels", "span_labels")]
+    return definition["kind"], *names, definition.get("spans_from")
+
+
+def _forget_champion(session: Session, row: AspectRow) -> None:
+    """A student only knows the labels it was trained with."""
+    if row.server == Server.STUDENT.value:
+        decision = DecisionRow(aspect_id=row.id, student_id=row.champion_id, outcome=Outcome.ROLLBACK.value, details={})
+        decision.actor, decision.applied, decision.teacher_id = Actor.CONFIG.value, True, row.teacher_id
+        decision.reason = "The labels changed, and the student only knows those it was trained with."
+        session.add(decision)
+    row.server, row.champion_id, row.threshold, row.held = Server.TEACHER.value, None, None, []
+    row.pinned = False
 
 
 def versions_of(session: Session, *, ls_project_id: int | None) -> list[str]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from handover.store.models import DecisionRow, EvaluationRow, StudentRow
+from handover.domain import Actor, Outcome, Server
+from handover.store.models import AspectRow, DecisionRow, EvaluationRow, StudentRow
 
 
 def student_by_version(session: Session, aspect_id: int, version: str) -> StudentRow | None:
@@ -28,18 +29,76 @@ def decisions_of(session: Session, aspect_id: int, *, limit: int | None = None) 
     return session.scalars(query.order_by(DecisionRow.id.desc()).limit(limit)).all()
 
 
-def looks_of(session: Session, aspect_id: int, teacher_id: str) -> Sequence[DecisionRow]:
-    """The gate's looks at the gold against this teacher, oldest first."""
+def looks_of(session: Session, row: AspectRow, teacher_id: str, actor: Actor) -> Sequence[DecisionRow]:
+    """The looks of gate or watch at this teacher since the server changed for the last time, oldest first."""
+    switch = switches_of(session, row.id)[-1:]
     query = select(DecisionRow).where(
-        DecisionRow.aspect_id == aspect_id,
+        DecisionRow.aspect_id == row.id,
         DecisionRow.teacher_id == teacher_id,
-        DecisionRow.actor == "gate",
+        DecisionRow.actor == actor.value,
         DecisionRow.alpha > 0,
+        DecisionRow.id > (switch[0].id if switch else 0),
     )
     return session.scalars(query.order_by(DecisionRow.id)).all()
 
 
-def last_evaluation(session: Session, aspect_id: int) -> EvaluationRow | None:
-    """The newest comparison of teacher and student on gold."""
-    query = select(EvaluationRow).where(EvaluationRow.aspect_id == aspect_id)
+def switches_of(session: Session, aspect_id: int) -> Sequence[DecisionRow]:
+    """The handovers and rollbacks that took effect, oldest first; one student in place of another is neither."""
+    query = select(DecisionRow).where(
+        DecisionRow.aspect_id == aspect_id,
+        DecisionRow.outcome.in_([Outcome.PROMOTE.value, Outcome.ROLLBACK.value]),
+        DecisionRow.applied,
+        DecisionRow.actor != Actor.DEV.value,
+    )
+    return session.scalars(query.order_by(DecisionRow.id)).all()
+
+
+def champion_of(session: Session, row: AspectRow) -> StudentRow | None:
+    """The student that should answer for an aspect, None while the teacher does."""
+    if row.server != Server.STUDENT.value or row.champion_id is None:
+        return None
+    return session.get(StudentRow, row.champion_id)
+
+
+def subject_of(session: Session, row: AspectRow) -> StudentRow | None:
+    """The student that is looked at without a training: the one that serves, else the newest.
+
+    None without one, or when none was trained since the labels changed.
+    """
+    champion = champion_of(session, row)
+    if champion is not None or row.trained_revision == 0:
+        return champion
+    query = select(StudentRow).where(StudentRow.aspect_id == row.id)
+    return session.scalar(query.order_by(StudentRow.id.desc()).limit(1))
+
+
+def handover_of(session: Session, row: AspectRow) -> DecisionRow | None:
+    """The decision under which a student serves, None while the teacher does."""
+    if row.server != Server.STUDENT.value:
+        return None
+    handovers = [d for d in switches_of(session, row.id) if d.outcome == Outcome.PROMOTE.value]
+    return handovers[-1] if handovers else None
+
+
+def last_evaluation(
+    session: Session, aspect_id: int, *, student_id: int | None = None, min_gold: int = 0
+) -> EvaluationRow | None:
+    """The newest comparison of teacher and student on at least so much gold, of any student or of one."""
+    query = select(EvaluationRow).where(EvaluationRow.aspect_id == aspect_id, EvaluationRow.n >= min_gold)
+    if student_id is not None:
+        query = query.where(EvaluationRow.student_id == student_id)
     return session.scalar(query.order_by(EvaluationRow.id.desc()).limit(1))
+
+
+def was_compared(session: Session, student_id: int, teacher_id: str, *, min_gold: int) -> bool:
+    """Whether there is a comparison of this student with this teacher on enough gold."""
+    query = select(EvaluationRow.id).where(
+        EvaluationRow.student_id == student_id, EvaluationRow.teacher_id == teacher_id, EvaluationRow.n >= min_gold
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def decision_about(session: Session, evaluation: EvaluationRow) -> DecisionRow | None:
+    """The decision that was taken on an evaluation."""
+    query = select(DecisionRow).where(DecisionRow.evaluation_id == evaluation.id)
+    return session.scalar(query.order_by(DecisionRow.id.desc()).limit(1))

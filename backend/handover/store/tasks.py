@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.orm import Session
@@ -19,6 +20,33 @@ def tasks_by_ls_id(session: Session, project_id: int, ls_ids: Sequence[int]) -> 
         query = select(TaskRow).where(TaskRow.project_id == project_id, TaskRow.ls_id.in_(part))
         found.update({row.ls_id: row for row in session.scalars(query)})
     return found
+
+
+def tasks_by_id(session: Session, task_ids: Sequence[int]) -> dict[int, TaskRow]:
+    """Tasks by our ids."""
+    found: dict[int, TaskRow] = {}
+    for part in chunks(task_ids):
+        found.update({row.id: row for row in session.scalars(select(TaskRow).where(TaskRow.id.in_(part)))})
+    return found
+
+
+def tasks_by_age(
+    session: Session,
+    project_id: int,
+    *,
+    splits: Iterable[Split],
+    since: datetime,
+    is_after: bool,
+    limit: int | None = None,
+) -> Sequence[TaskRow]:
+    """Tasks of some splits that came after a time, or before it, newest first."""
+    query = select(TaskRow).where(
+        TaskRow.project_id == project_id,
+        ~TaskRow.deleted,
+        TaskRow.split.in_([split.value for split in splits]),
+        TaskRow.created_at > since if is_after else TaskRow.created_at <= since,
+    )
+    return session.scalars(query.order_by(TaskRow.id.desc()).limit(limit)).all()
 
 
 def is_finished() -> ColumnElement[bool]:

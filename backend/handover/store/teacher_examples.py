@@ -23,7 +23,7 @@ def shown_examples(session: Session, aspect_id: int, *, text_field: str) -> Sequ
     """The examples that may be shown, in their order.
 
     Left out at once, without waiting for the next choice: a task that was deleted, is not train any more, or has
-    lost its annotation; a text that is gold somewhere, or nearly the same as one; the text of another field.
+    lost its annotation; a text that is gold or dev somewhere, or nearly the same as one; the text of another field.
     """
     query = (
         select(TeacherExampleRow)
@@ -34,7 +34,7 @@ def shown_examples(session: Session, aspect_id: int, *, text_field: str) -> Sequ
             TaskRow.split == Split.TRAIN.value,
             ~TaskRow.deleted,
             exists().where(AnnotationRow.task_id == TaskRow.id, ~AnnotationRow.deleted, ~AnnotationRow.was_cancelled),
-            ~_is_gold(TaskRow.group_key, TeacherExampleRow.text_key),
+            ~_is_held_out(TaskRow.group_key, TeacherExampleRow.text_key),
         )
     )
     return session.scalars(query.order_by(TeacherExampleRow.position)).all()
@@ -53,7 +53,7 @@ def tasks_fit_to_show(session: Session, task_ids: Sequence[int]) -> dict[int, Ta
     """Of these train tasks those that may become examples.
 
     Not one whose text was edited: its group of near-identical texts is that of its first text. Not one that is
-    gold in any project, or nearly the same as one that is.
+    gold or dev in any project, or nearly the same as one that is.
     """
     found: dict[int, TaskRow] = {}
     for part in chunks(task_ids):
@@ -62,16 +62,16 @@ def tasks_fit_to_show(session: Session, task_ids: Sequence[int]) -> dict[int, Ta
             TaskRow.split == Split.TRAIN.value,
             TaskRow.data_changed_at.is_(None),
             ~TaskRow.deleted,
-            ~_is_gold(TaskRow.group_key, TaskRow.text_key),
+            ~_is_held_out(TaskRow.group_key, TaskRow.text_key),
         )
         found.update({row.id: row for row in session.scalars(query)})
     return found
 
 
-def edited_gold(session: Session) -> Sequence[TaskRow]:
-    """Gold tasks whose text was edited, of all projects: their group says nothing about the text they have now."""
+def edited_held_out(session: Session) -> Sequence[TaskRow]:
+    """Gold and dev tasks whose text was edited, of all projects: their group says nothing about the text now."""
     query = select(TaskRow).where(
-        TaskRow.split == Split.GOLD.value, TaskRow.data_changed_at.is_not(None), ~TaskRow.deleted
+        TaskRow.split != Split.TRAIN.value, TaskRow.data_changed_at.is_not(None), ~TaskRow.deleted
     )
     return session.scalars(query.order_by(TaskRow.id)).all()
 
@@ -94,12 +94,13 @@ def teacher_predictions(session: Session, aspect: AspectRow, task_ids: Sequence[
     return found
 
 
-def overlapping_tasks(session: Session, task_ids: Sequence[int], examples: Iterable[int]) -> set[int]:
-    """Of these tasks those that are one of the example tasks, or have nearly the same text as one.
+def like_examples(session: Session, aspect_id: int, task_ids: Sequence[int], *, more: Iterable[int] = ()) -> set[int]:
+    """Of these tasks those that are an example of the aspect (or one of `more`), or nearly the same as one.
 
     What a teacher says about them is no evidence for how good it is.
     """
-    shown = session.execute(select(TaskRow.group_key, TaskRow.text_key).where(TaskRow.id.in_(list(examples)))).all()
+    examples = [*more, *(row.task_id for row in stored_examples(session, aspect_id))]
+    shown = session.execute(select(TaskRow.group_key, TaskRow.text_key).where(TaskRow.id.in_(examples))).all()
     groups, texts = {group for group, _ in shown}, {text for _, text in shown}
     found: set[int] = set()
     for part in chunks(task_ids):
@@ -108,10 +109,10 @@ def overlapping_tasks(session: Session, task_ids: Sequence[int], examples: Itera
     return found
 
 
-def _is_gold(group_key: Any, text_key: Any) -> ColumnElement[bool]:
-    """Whether a gold task of any project has this text or a nearly identical one."""
-    gold = aliased(TaskRow)
-    held_out = (gold.split == Split.GOLD.value, ~gold.deleted)
+def _is_held_out(group_key: Any, text_key: Any) -> ColumnElement[bool]:
+    """Whether a gold or dev task of any project has this text or a nearly identical one."""
+    other = aliased(TaskRow)
+    held_out = (other.split != Split.TRAIN.value, ~other.deleted)
     return or_(
-        exists().where(gold.group_key == group_key, *held_out), exists().where(gold.text_key == text_key, *held_out)
+        exists().where(other.group_key == group_key, *held_out), exists().where(other.text_key == text_key, *held_out)
     )

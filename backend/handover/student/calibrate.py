@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,10 @@ class Calibration:
     relations: Calibrator = field(default_factory=Calibrator)
     document: Calibrator = field(default_factory=Calibrator)
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values; `calibration_from_json` reads them back."""
+        return {name: getattr(self, name).to_json() for name in ("labels", "regions", "relations", "document")}
+
     def answer(self, raw: RawAnswer, kind: Kind) -> Answer:
         """A raw answer with its calibrated confidences. The annotation stays as it is."""
         if kind is Kind.CHOICE:
@@ -87,9 +91,7 @@ def fit_calibration(
 
 def save_calibration(calibration: Calibration, folder: Path) -> None:
     """Write the calibration into a student's folder."""
-    names = ("labels", "regions", "relations", "document")
-    content = {name: getattr(calibration, name).to_json() for name in names}
-    (folder / CALIBRATION).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    (folder / CALIBRATION).write_text(json.dumps(calibration.to_json(), indent=2) + "\n", encoding="utf-8")
 
 
 def load_calibration(folder: Path) -> Calibration:
@@ -101,10 +103,14 @@ def load_calibration(folder: Path) -> Calibration:
     if not path.is_file():
         return Calibration()
     try:
-        content = dict(json.loads(path.read_text(encoding="utf-8")))
-        return Calibration(**{name: calibrator_from_json(value) for name, value in content.items()})
+        return calibration_from_json(dict(json.loads(path.read_text(encoding="utf-8"))))
     except (ValueError, TypeError) as error:
         raise ArtifactError(f"{path} is no calibration ({type(error).__name__}). Train the student again.") from error
+
+
+def calibration_from_json(content: Mapping[str, Any]) -> Calibration:
+    """Read what `Calibration.to_json` wrote. Raises TypeError or ArtifactError when it is something else."""
+    return Calibration(**{name: calibrator_from_json(value) for name, value in content.items()})
 
 
 def _fit_choice(

@@ -56,13 +56,19 @@ def pipe_with_trace(nlp: Language, texts: Sequence[str]) -> Iterator[Trace]:
     for start in range(0, len(docs), size):
         traces = [Trace(doc, np.ones(len(doc), dtype=np.float32)) for doc in docs[start : start + size]]
         for factory, pipe in steps[first:]:
-            _WATCHED.get(factory, _unwatched)(pipe, traces)
+            watch(factory, pipe, traces)
         yield from traces
 
 
+def watch(factory: str, pipe: Any, traces: Sequence[Trace]) -> None:
+    """Run one component over the Docs of traces, and note what it says on the way."""
+    _WATCHED.get(factory, _unwatched)(pipe, traces)
+
+
 def _unwatched(pipe: Any, traces: Sequence[Trace]) -> None:
-    for trace in traces:
-        trace.doc = pipe(trace.doc)
+    docs = [trace.doc for trace in traces]
+    for trace, doc in zip(traces, pipe.pipe(docs) if hasattr(pipe, "pipe") else map(pipe, docs), strict=True):
+        trace.doc = doc
 
 
 def _watch_ner(ner: Any, traces: Sequence[Trace]) -> None:

@@ -19,6 +19,7 @@ from handover.student.confidence import Scored, Trace, pipe_with_trace
 
 if TYPE_CHECKING:
     from spacy.language import Language
+    from spacy.tokens import Doc
 
 Floats = NDArray[np.float64]
 SpanKey = tuple[int, int, str]
@@ -46,8 +47,16 @@ def read_texts(nlp: Language, texts: Sequence[str], aspect: Aspect) -> list[RawA
 
     Raises ConversionError for an aspect of an unsupported kind.
     """
-    read = _read_cats if aspect.kind in (Kind.CHOICE, Kind.CHOICES) else _read_spans
-    return list(read(nlp, texts, aspect))
+    if aspect.kind in (Kind.CHOICE, Kind.CHOICES):
+        return [_read_cats(doc, aspect) for doc in nlp.pipe(texts)]
+    return [_read_spans(trace, aspect) for trace in pipe_with_trace(nlp, texts)]
+
+
+def read_trace(trace: Trace, aspect: Aspect) -> RawAnswer:
+    """The raw answer of a Doc that all components of the aspect have seen."""
+    if aspect.kind in (Kind.CHOICE, Kind.CHOICES):
+        return _read_cats(trace.doc, aspect)
+    return _read_spans(trace, aspect)
 
 
 def decision(probabilities: Any, threshold: float = 0.5) -> Floats:
@@ -59,26 +68,24 @@ def decision(probabilities: Any, threshold: float = 0.5) -> Floats:
     return np.asarray(np.maximum(shifted, 1 - shifted))
 
 
-def _read_cats(nlp: Language, texts: Sequence[str], aspect: Aspect) -> Iterator[RawAnswer]:
-    for doc in nlp.pipe(texts):
-        annotation = annotation_from_doc(doc, aspect) or Annotation()
-        labels = np.array([doc.cats.get(name, 0.0) for name in aspect.label_names])
-        chosen = tuple(doc.cats[name] for name in annotation.cats)
-        sure = max(chosen, default=0.0) if aspect.kind is Kind.CHOICE else _least(decision(labels))
-        yield RawAnswer(annotation, sure, regions=chosen, labels=labels)
+def _read_cats(doc: Doc, aspect: Aspect) -> RawAnswer:
+    annotation = annotation_from_doc(doc, aspect) or Annotation()
+    labels = np.array([doc.cats.get(name, 0.0) for name in aspect.label_names])
+    chosen = tuple(doc.cats[name] for name in annotation.cats)
+    sure = max(chosen, default=0.0) if aspect.kind is Kind.CHOICE else _least(decision(labels))
+    return RawAnswer(annotation, sure, regions=chosen, labels=labels)
 
 
-def _read_spans(nlp: Language, texts: Sequence[str], aspect: Aspect) -> Iterator[RawAnswer]:
-    for trace in pipe_with_trace(nlp, texts):
-        annotation = annotation_from_doc(trace.doc, aspect) or Annotation()
-        spans, relations = _of_spans(trace), _of_relations(trace)
-        ends = annotation.spans
-        yield RawAnswer(
-            annotation,
-            min(_least(trace.tokens), _least_of(trace.spans), _least_of(trace.relations)),
-            regions=tuple(spans[s.start, s.end, s.label] for s in ends),
-            relations=tuple(relations[_key(ends[r.head]), _key(ends[r.child]), r.label] for r in annotation.relations),
-        )
+def _read_spans(trace: Trace, aspect: Aspect) -> RawAnswer:
+    annotation = annotation_from_doc(trace.doc, aspect) or Annotation()
+    spans, relations = _of_spans(trace), _of_relations(trace)
+    ends = annotation.spans
+    return RawAnswer(
+        annotation,
+        min(_least(trace.tokens), _least_of(trace.spans), _least_of(trace.relations)),
+        regions=tuple(spans[s.start, s.end, s.label] for s in ends),
+        relations=tuple(relations[_key(ends[r.head]), _key(ends[r.child]), r.label] for r in annotation.relations),
+    )
 
 
 def _of_spans(trace: Trace) -> dict[SpanKey, float]:

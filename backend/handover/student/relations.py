@@ -109,17 +109,6 @@ def _ranges(pairs: Pairs, lengths: Sequence[int]) -> list[tuple[np.ndarray, np.n
     return [(start, end, np.maximum(end - start, 1).astype(np.float32)) for start, end in found]
 
 
-@Language.factory(
-    FACTORY,
-    default_config={
-        "spans_key": "sc",
-        "from_ents": False,
-        "threshold": 0.5,
-        "max_distance": None,
-        "negatives": 8,
-    },
-    default_score_weights={"rel_micro_f": 1.0, "rel_micro_p": None, "rel_micro_r": None},
-)
 def make_relation_extractor(
     nlp: Language,
     name: str,
@@ -396,3 +385,19 @@ def _key(span: Span) -> SpanKey:
 def _distance(a: Span, b: Span) -> int:
     """Tokens between two spans, 0 when they touch or overlap."""
     return max(0, max(a.start, b.start) - min(a.end, b.end))
+
+
+# A packed pipeline in the same process brings the same factory; spaCy refuses a second one.
+if not Language.has_factory(FACTORY):
+    Language.factory(
+        FACTORY,
+        default_config={
+            "spans_key": "sc",
+            "from_ents": False,
+            "threshold": 0.5,
+            "max_distance": None,
+            "negatives": 8,
+        },
+        default_score_weights={"rel_micro_f": 1.0, "rel_micro_p": None, "rel_micro_r": None},
+        func=make_relation_extractor,
+    )

@@ -114,6 +114,11 @@ class Teacher:
         return f"{self.model_id}-{self.prompt_hash[:8]}"
 
     @property
+    def example_texts(self) -> tuple[str, ...]:
+        """The texts that the prompt shows as examples."""
+        return tuple(example.text for example in self._task.question.examples)
+
+    @property
     def max_tokens(self) -> int | None:
         """The most tokens that one answer may have."""
         return self._max_tokens

@@ -69,6 +69,22 @@ def test_fit_confidences_learns_the_rate_of_correct_answers(n: int, method: str)
     assert np.abs(calibrator.apply(grid) - grid**3).mean() < (0.12 if n == 100 else 0.06)
 
 
+def test_fit_confidences_pools_what_is_out_of_order() -> None:
+    """Rates by hand, in a shuffled order: 0.6 and 0.7 are right as often as each other, so they are pooled."""
+    rates = {0.5: 0.2, 0.6: 0.7, 0.7: 0.5, 0.9: 0.9}
+    pairs = [(x, float(i < 200 * rate)) for x, rate in rates.items() for i in range(200)]
+    raw, correct = np.random.default_rng(0).permutation(np.array(pairs)).T
+    calibrator = fit_confidences(raw, correct)
+    assert calibrator.knots == (
+        (0.0, 0.0),
+        (pytest.approx(0.5), pytest.approx(41 / 202)),
+        (pytest.approx(0.65), pytest.approx(241 / 402)),
+        (pytest.approx(0.9), pytest.approx(181 / 202)),
+        (1.0, 1.0),
+    )
+    assert calibrator.apply([0.25, 0.95]) == pytest.approx([41 / 404, (181 / 202 + 1) / 2])
+
+
 @pytest.mark.parametrize("n", [60, 800])
 def test_fit_confidences_keeps_the_order(n: int) -> None:
     rng = np.random.default_rng(4)

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import spacy
 
 from handover.domain import Annotation, Aspect, Kind, Relation, Span
 from handover.errors import TrainingError
 from handover.evaluation.scores import score
 from handover.labelstudio.convert import annotation_from_doc
 from handover.student import spacy_run
+from handover.student.calibrate import load_calibration
 from handover.student.confidence import pipe_with_trace
+from handover.student.export import export_students
+from handover.student.merge import Part
 from handover.student.pipeline import load_student, predict
 from handover.student.thresholds import best_threshold, label_thresholds, set_thresholds
 from handover.student.training import LabelledText, TrainedStudent, TrainingSet, TrainOptions, train_student
@@ -172,3 +176,17 @@ def test_prepare_needs_something_of_the_kind(aspect: Aspect, said: str) -> None:
         empty = tuple(LabelledText(e.text, Annotation()) for e in empty)
     with pytest.raises(TrainingError, match=said):
         prepare(aspect, TrainingSet(empty, LESSONS[aspect.kind][1](8)))
+
+
+@pytest.mark.parametrize("kind", [Kind.CHOICES, Kind.SPANS])
+def test_exported_pipeline_chooses_what_the_server_chooses(
+    kind: Kind, taught: Callable[[Kind], TrainedStudent], tmp_path: Path
+) -> None:
+    aspect, make, *_ = LESSONS[kind]
+    facts = {"aspect": aspect.name, "kind": kind.value, "labels": list(aspect.label_names)}
+    path = export_students([Part(taught(kind).path, facts)], tmp_path / "out")
+    texts = [e.text for e in make(12, start=300)]
+    served = predict(load_student(taught(kind).path), texts, aspect, calibration=load_calibration(taught(kind).path))
+    docs = spacy.load(path).pipe(texts)
+    assert [annotation_from_doc(doc, aspect) for doc in docs] == [answer.annotation for answer in served]
+    assert ("doc.cats" if kind is Kind.CHOICES else 'doc.spans["sc"]') in (path / "README.md").read_text()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import spacy
 from spacy.language import Language
-from spacy.tokens import Doc, SpanGroup
+from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example
 from thinc.api import Model
 
@@ -95,6 +95,17 @@ def test_relation_extractor_learns_its_settings_from_the_data(trained: tuple[Lan
     assert pipe.labels == ("BUYS_FROM",)
     assert pipe.cfg["max_distance"] == 2
     assert pipe.cfg["span_labels"] == ["WHO"]
+
+
+def test_relation_extractor_tells_directions_distances_and_labels_apart() -> None:
+    nlp, pipe = blank()
+    pipe.cfg["span_labels"] = ["WHERE", "WHO"]
+    doc = nlp.make_doc("Anna sells to Bert and then to Cleo")
+    anna, bert, cleo = Span(doc, 0, 1, "WHO"), Span(doc, 3, 4, "WHERE"), Span(doc, 7, 8, "odd")
+    distances = len(relations.DISTANCES)
+    assert list(pipe._features(anna, bert)) == [2, 2 * distances + 1, 2 * distances + 2 + 0]
+    assert list(pipe._features(bert, anna)) == [distances + 2, 2 * distances, 2 * distances + 2 + 1]
+    assert list(pipe._features(anna, cleo)) == [4, 2 * distances + 1], "a label that is not known has no feature"
 
 
 def test_relation_extractor_writes_sorted_spans_and_a_score_for_each_relation(

@@ -23,7 +23,7 @@ from handover.store.answers import put_predictions
 from handover.store.database import Database
 from handover.store.models import AspectRow, ProjectRow, TaskRow, TeacherExampleRow
 from handover.store.projects import aspects_of, get_project
-from handover.store.teacher_examples import overlapping_tasks, stored_examples
+from handover.store.teacher_examples import like_examples, stored_examples
 from handover.teaching import examples_of, guidelines_of
 from tests.unit.conftest import CHOICE_CONFIG, chosen, tasks
 from tests.unit.teaching.conftest import LABELS, OPTIONS
@@ -133,9 +133,10 @@ def test_fewshot_is_gone_at_once(database, rows, project, aspect, settings, runt
     assert runtime.teacher_for(project, aspect).id != teacher
 
 
+@pytest.mark.parametrize("split", ["gold", "dev"])
 @pytest.mark.parametrize("same", ["text_key", "group_key"])
-def test_fewshot_never_shows_what_is_gold_anywhere(
-    database, rows, project, aspect, settings, shown: Shown, same
+def test_fewshot_never_shows_what_is_held_out_anywhere(
+    database, rows, project, aspect, settings, shown: Shown, same, split
 ) -> None:
     renew(database, settings, aspect.id)
     before = shown()
@@ -144,7 +145,7 @@ def test_fewshot_never_shows_what_is_gold_anywhere(
         elsewhere = ProjectRow(ls_id=99, options={})
         session.add(elsewhere)
         session.flush()
-        twin = TaskRow(project_id=elsewhere.id, ls_id=1, data={"text": "x"}, split="gold")
+        twin = TaskRow(project_id=elsewhere.id, ls_id=1, data={"text": "x"}, split=split)
         setattr(twin, same, getattr(example, same))
         session.add(twin)
     assert before[0] not in shown()
@@ -243,7 +244,8 @@ def test_fewshot_example_tasks_are_no_evidence(database, rows, aspect, settings)
             update(TaskRow).where(TaskRow.id == twin.id).values(group_key=session.get_one(TaskRow, shown[0]).group_key)
         )
         everything = [row.id for row in rows.values()]
-        assert overlapping_tasks(session, everything, shown) == {*shown, twin.id}
+        assert like_examples(session, aspect.id, everything) == {*shown, twin.id}
+        assert like_examples(session, aspect.id + 1, everything) == set()
 
 
 def test_fewshot_options_of_aspect_and_project_come_before_the_setting(

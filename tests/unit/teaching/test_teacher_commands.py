@@ -15,6 +15,7 @@ from handover.commands.teacher_compare import compare
 from handover.commands.teacher_use import UseRequest, use
 from handover.domain import AnswerStatus
 from handover.errors import ConfigError, HandoverError, NotFoundError, TeacherError
+from handover.fewshot import renew
 from handover.intake import apply_tasks, delete_annotations
 from handover.jobs.queue import JobKind
 from handover.prices import Price
@@ -191,13 +192,13 @@ def test_compare_makes_no_call_when_declined(runtime, learner, rows, said) -> No
     assert said[-1] == "Nothing was asked."
 
 
-def test_compare_leaves_out_dev_tasks_that_are_like_an_example(runtime, database, rows, said) -> None:
+def test_compare_leaves_out_dev_tasks_that_are_like_an_example(runtime, database, aspect, rows, said) -> None:
     (before,) = {result.n for result in run(runtime, said)}
+    renew(database, runtime.settings.model_copy(update={"teacher_examples": 4}), aspect.id)
+    twin = next(row for row in rows.values() if row.split == "dev")
     with database.write() as session:
-        twin = next(row for row in rows.values() if row.split == "dev")
-        for row in rows.values():
-            if row.split == "train":
-                session.execute(update(TaskRow).where(TaskRow.id == row.id).values(group_key=twin.group_key))
+        example = session.get_one(TaskRow, stored_examples(session, aspect.id)[0].task_id)
+        session.execute(update(TaskRow).where(TaskRow.id == twin.id).values(group_key=example.group_key))
     (after,) = {result.n for result in run(runtime, said)}
     assert after == before - 1
 

@@ -1,0 +1,1 @@
+"""Run an exported pipeline over whole files: in shards that are done once, in any order, by any process."""

@@ -1,0 +1,1 @@
+"""Business logic: rules about what the models found, frozen into an exported pipeline."""
