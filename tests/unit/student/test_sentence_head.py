@@ -12,6 +12,8 @@ import pytest
 import spacy
 
 from handover.student.encoder import load_encoder, remembering_encoder
+from handover.student.export import export_students
+from handover.student.merge import Part
 from handover.student.pipeline import load_student, predict
 from handover.student.resources import Resources
 from handover.student.sentence_head import _gelu
@@ -28,6 +30,9 @@ class Refuse:
         if name.split(".")[0] == "handover":
             raise ImportError("there is no handover here")
 sys.meta_path.insert(0, Refuse())
+from importlib.metadata import EntryPoint
+load = EntryPoint.load
+EntryPoint.load = lambda self: None if self.value.startswith("handover.") else load(self)
 spec = importlib.util.spec_from_file_location("sentence_head", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 sys.modules["sentence_head"] = module
@@ -139,3 +144,21 @@ def test_gelu_is_exact_to_seven_digits() -> None:
 
     states = np.linspace(-6, 6, 1001, dtype=np.float32)
     assert _gelu(states) == pytest.approx(states / 2 * (1 + erf(states / np.sqrt(2))), abs=1e-6)
+
+
+def test_head_leaves_with_its_code_alone_and_beside_others(
+    trained: TrainedStudent, choice_student: TrainedStudent, tmp_path: Path
+) -> None:
+    alone = Part(trained.path, {"aspect": "stage", "kind": "choice", "labels": list(STAGE.label_names)})
+    other = Part(choice_student.path, {"aspect": "other", "kind": "choice", "labels": list(STAGE.label_names)})
+    folder = export_students([alone], tmp_path / "alone")
+    assert (folder / "sentence_head.py").is_file()
+    meta = json.loads((folder / "meta.json").read_text())
+    assert [need.split(">")[0].split("=")[0] for need in meta["requirements"]] == ["tokenizers"]
+    merged = load_student(export_students([alone, other], tmp_path / "merged"))
+    cats = merged(TEXTS[0]).cats
+    own = load_student(trained.path)(TEXTS[0]).cats
+    assert len(cats) == 2 * len(STAGE.labels)
+    for label, value in own.items():
+        (key,) = (name for name in cats if name.startswith("stage") and name.endswith(label))
+        assert cats[key] == pytest.approx(value, abs=1e-5)
