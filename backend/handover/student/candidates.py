@@ -14,7 +14,7 @@ from handover.errors import TrainingError
 if TYPE_CHECKING:
     from spacy.language import Language
 
-TIMED_TEXTS = 300
+TIMED_TEXTS = 100
 
 
 class Labels(str, Enum):

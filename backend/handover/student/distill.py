@@ -20,8 +20,12 @@ from handover.student.training_set import LabelledText
 if TYPE_CHECKING:
     from spacy.language import Language
 
-ASSISTANTS = ("transformer",)
+ASSISTANTS = ("head", "transformer")
 """Recipes whose answers are worth learning from, by the end of their name."""
+
+
+MIN_CHANGED = 0.02
+"""Share of the pool's answers that have to change: a candidate that has learned silver by heart has nothing to add."""
 
 
 def worth_asking(candidates: Sequence[Candidate], budget: Budget, *, has_silver: bool) -> Candidate | None:
@@ -40,3 +44,9 @@ def relabel(aspect: Aspect, pool: Sequence[LabelledText], nlp: Language) -> tupl
     answers = predict(nlp, [e.text for e in pool], aspect)
     labelled = (replace(e, annotation=a.annotation) for e, a in zip(pool, answers, strict=True))
     return tuple(e for e in labelled if aspect.kind is not Kind.CHOICE or e.annotation.cats)
+
+
+def differs(pool: Sequence[LabelledText], answers: Sequence[LabelledText]) -> bool:
+    """Whether the answers say something that the pool does not say already."""
+    known = {e.text: e.annotation for e in pool}
+    return sum(known[e.text] != e.annotation for e in answers) >= MIN_CHANGED * len(pool)

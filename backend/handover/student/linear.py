@@ -1,4 +1,4 @@
-"""Softmax regression that starts from somebody's answers: solved exactly, in a second, with no network."""
+"""Softmax regression, alone or starting from somebody's answers: solved in a second, without a network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Correction:
 
 
 def fit_correction(
-    features: Any, answers: Floats, targets: Floats, *, trust: float, ridge: float = 0.1, max_steps: int = 150
+    features: Any, answers: Floats, targets: Floats, *, trust: float, ridge: float = 0.05, max_steps: int = 150
 ) -> Correction:
     """Learn where the other one errs, from texts of which the truth (`targets`, one-hot) is known.
 
@@ -57,6 +57,13 @@ def fit_correction(
     found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": max_steps}).x
     weights = found.reshape(start.shape)
     return Correction(weights[:width], weights[width], weights[width + 1 :])
+
+
+def fit_regression(features: Any, targets: Floats, *, ridge: float, max_steps: int) -> tuple[Floats, Floats]:
+    """Weights, shape (features, labels), and bias of a softmax regression on answers of people alone."""
+    nobody = np.zeros((len(targets), targets.shape[1]))
+    found = fit_correction(features, nobody, targets, trust=0.0, ridge=ridge, max_steps=max_steps)
+    return found.words, found.bias
 
 
 def _softmax(scores: Floats) -> Floats:

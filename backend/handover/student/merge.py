@@ -241,6 +241,7 @@ def _rename_nothing(pipe: Any, prefix: str) -> None:
 
 
 RELATIONS = "relation_extractor"
+SENTENCE_HEAD = "sentence_head"
 
 RENAME: Mapping[str, Callable[[Any, str], None]] = {
     "textcat": _rename_cats,
@@ -250,6 +251,7 @@ RENAME: Mapping[str, Callable[[Any, str], None]] = {
     "spancat": _rename_labels,
     "spancat_singlelabel": _rename_labels,
     RELATIONS: _rename_relations,
+    SENTENCE_HEAD: _rename_labels,
 }
 """How the labels of a factory's component get a prefix."""
 

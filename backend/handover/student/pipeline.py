@@ -26,7 +26,7 @@ def load_student(path: Path) -> Language:
     """Load a student from its folder. Raises ArtifactError when it is not a pipeline that can be loaded."""
     import spacy  # noqa: PLC0415 - heavy
 
-    from handover.student import relations  # noqa: F401, PLC0415 - makes the component known to spaCy
+    from handover.student import relations, sentence_head  # noqa: F401, PLC0415 - makes the components known to spaCy
 
     try:
         return spacy.load(path)

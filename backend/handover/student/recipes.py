@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 _DEFAULTS = {
-    Kind.CHOICE: ("choice-cnn", "choice-bow", "choice-vectors", "choice-transformer"),
+    Kind.CHOICE: ("choice-cnn", "choice-bow", "choice-vectors", "choice-head", "choice-transformer"),
     Kind.CHOICES: ("choices-cnn", "choices-bow"),
     Kind.ENTITIES: ("entities-cnn", "entities-vectors", "entities-transformer"),
     Kind.SPANS: ("spans-ngram", "spans-finder"),
@@ -22,12 +22,13 @@ _DEFAULTS = {
 
 NEEDS = {
     "vectors": "word vectors: set HANDOVER_VECTORS or HANDOVER_ENCODER",
+    "head": "a sentence encoder: install label-studio-handover[encoder] and set HANDOVER_ENCODER",
     "transformer": "a transformer: install label-studio-handover[transformers] and set HANDOVER_TRANSFORMER",
 }
 """Recipes that need more than spaCy, by the end of their name, and what that is."""
 
-DEAR_STEPS = frozenset({"transformer"})
-"""Recipes whose own limit of steps is kept when the setting allows more."""
+OWN_STEPS = frozenset({"head", "transformer"})
+"""Recipes whose own limit of steps is kept when the setting allows more: theirs are dear, or do nothing."""
 
 AUTO = "auto"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from handover.errors import ConfigError
-from handover.student.encoder import Encoder, encoder_id, find_encoder, load_encoder
+from handover.student.encoder import Remembering, encoder_id, find_encoder, remembering_encoder
 from handover.student.word_vectors import distilled_vectors
 
 
@@ -25,9 +25,14 @@ class Resources:
 
     @property
     def available(self) -> frozenset[str]:
-        """Which needs of recipes can be met: `vectors`, `transformer`."""
-        distilled = self.encoder is not None and self.cache_dir is not None
-        there = {"vectors": bool(self.vectors) or distilled, "transformer": bool(self.transformer)}
+        """Which needs of recipes can be met: keys of `recipes.NEEDS`."""
+        has_encoder = self.encoder is not None
+        distilled = has_encoder and self.cache_dir is not None
+        there = {
+            "vectors": bool(self.vectors) or distilled,
+            "head": has_encoder,
+            "transformer": bool(self.transformer),
+        }
         return frozenset(name for name, is_there in there.items() if is_there)
 
     @property
@@ -36,15 +41,17 @@ class Resources:
         encoder = encoder_id(self.encoder) if self.encoder is not None else ""
         return [encoder, self.vectors, self.transformer]
 
-    def load_encoder(self) -> Encoder | None:
+    def load_encoder(self) -> Remembering | None:
         """The encoder in memory, None when there is none."""
-        return load_encoder(self.encoder) if self.encoder is not None else None
+        return remembering_encoder(self.encoder) if self.encoder is not None else None
 
     def overrides(self, need: str, language: str) -> dict[str, Any]:
         """The settings of a recipe's config that name what it needs (a key of `recipes.NEEDS`, or anything else
         for nothing)."""
         if need == "transformer":
             return {"components.transformer.model.name": self.transformer}
+        if need == "head":
+            return {"paths.encoder": str(self.encoder)}
         if need != "vectors":
             return {}
         if not self.vectors and self.encoder is not None and self.cache_dir is not None:

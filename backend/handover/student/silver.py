@@ -23,7 +23,7 @@ from handover.student.training_set import LabelledText, TrainingSet
 if TYPE_CHECKING:
     from spacy.language import Language
 
-    from handover.student.encoder import Encoder
+    from handover.student.encoder import Remembering
 
 Classes = NDArray[np.int64]
 
@@ -58,7 +58,7 @@ class Repaired:
 
 
 def repair_silver(
-    aspect: Aspect, examples: TrainingSet, *, nlp: Language, load_encoder: Callable[[], Encoder | None]
+    aspect: Aspect, examples: TrainingSet, *, nlp: Language, load_encoder: Callable[[], Remembering | None]
 ) -> Repaired:
     """Silver as the teacher should have answered; as it is where that cannot be said (kinds with spans, fewer
     than 20 train texts with the teacher's answer, or nothing that is better than the teacher)."""

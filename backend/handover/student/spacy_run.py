@@ -27,9 +27,9 @@ from handover.doc_relations import SPANS_KEY
 from handover.domain import Aspect, Kind
 from handover.errors import ConfigError, TrainingError
 from handover.labelstudio.convert import doc_from_annotation
-from handover.student import relations  # noqa: F401 - makes the component known to spaCy
+from handover.student import head_fit, relations  # noqa: F401 - makes the components known to spaCy
 from handover.student.progress import Listener, report_to
-from handover.student.recipes import DEAR_STEPS, recipe_text, short_name
+from handover.student.recipes import OWN_STEPS, recipe_text, short_name
 from handover.student.training_set import LabelledText, TrainOptions
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def run_recipe(
     folder.mkdir(parents=True)
     overrides |= _learned_settings(load_config_from_str(recipe_text(name)), train_path)
     config = load_config_from_str(recipe_text(name), overrides=overrides)
-    own_limit = config["training"]["max_steps"] if short_name(name) in DEAR_STEPS else options.max_steps
+    own_limit = config["training"]["max_steps"] if short_name(name) in OWN_STEPS else options.max_steps
     config["training"]["max_steps"] = min(options.max_steps, own_limit)
     config.to_disk(folder / "config.cfg")
     _train(name, config, folder, on_progress)

@@ -13,7 +13,7 @@ from handover.domain import Aspect
 from handover.evaluation.scores import Scores, score
 from handover.student.calibrate import fit_calibration, save_calibration
 from handover.student.candidates import Candidate, Labels, Run, choose, measure
-from handover.student.distill import relabel, worth_asking
+from handover.student.distill import differs, relabel, worth_asking
 from handover.student.pipeline import load_student, predict
 from handover.student.readings import read_texts
 from handover.student.recipes import recipe_names
@@ -134,8 +134,10 @@ class _Training:
             self.candidates.append(self._train(run, told))
 
     def distill(self, asked: Candidate, names: tuple[str, ...]) -> None:
-        """Let a candidate answer for the pool, and train the other recipes on its answers."""
+        """Let a candidate answer for the pool, and train the other recipes on its answers where these are new."""
         answers = relabel(self.aspect, self.examples.silver, load_student(asked.path))
+        if not differs(self.examples.silver, answers):
+            return
         self._write("train+distilled", (*self.examples.train, *answers))
         self.train_all([Run(name, Labels.DISTILLED) for name in names if name != asked.run.recipe])
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from handover.student.encoder import Encoder, Floats, encoder_id, load_encoder
+from handover.student.encoder import Floats, encoder_id, load_encoder
 from handover.student.files import appearing
+
+if TYPE_CHECKING:
+    from handover.student.sentence_head import Encoder
 
 WIDTH = 128
 FORMAT = 1

@@ -84,6 +84,14 @@ def test_relabel_gives_the_texts_the_answers_of_the_pipeline(monkeypatch: pytest
     assert [e.annotation for e in distill.relabel(TERMS, pool, nlp)] == [a.annotation for a in said]
 
 
+def test_differs_asks_for_news_in_two_of_a_hundred() -> None:
+    pool = tuple(LabelledText(f"text {i}", Annotation(cats=("Bid",))) for i in range(100))
+    other = Annotation(cats=("Offer",))
+    assert not distill.differs(pool, pool)
+    assert not distill.differs(pool, (LabelledText("text 0", other), *pool[1:]))
+    assert distill.differs(pool, (LabelledText("text 0", other), LabelledText("text 1", other), *pool[2:]))
+
+
 def test_measure_counts_bytes_and_words(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "model").write_bytes(b"x" * 1000)

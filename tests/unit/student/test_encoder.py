@@ -11,7 +11,9 @@ import pytest
 
 from handover.errors import ConfigError
 from handover.student import encoder as encoders
-from handover.student.encoder import Encoder, encoder_id, find_encoder, load_encoder
+from handover.student import sentence_head
+from handover.student.encoder import encoder_id, find_encoder, load_encoder
+from handover.student.sentence_head import Encoder
 from handover.student.word_vectors import WIDTH, distilled_vectors, principal_components, whole_words
 from tests.unit.student.tiny_encoder import WORDS, write_encoder
 
@@ -39,7 +41,7 @@ def test_encode_gives_a_vector_of_length_1_per_text(encoder: Encoder) -> None:
 
 def test_encode_does_not_depend_on_the_other_texts(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     together = encoder.encode(TEXTS)
-    monkeypatch.setattr(encoders, "BATCH_TOKENS", 1)
+    monkeypatch.setattr(sentence_head, "BATCH_TOKENS", 1)
     assert encoder.encode(TEXTS) == pytest.approx(together, abs=1e-5)
 
 
@@ -50,7 +52,9 @@ def test_encode_says_what_transformers_says(folder: Path, encoder: Encoder) -> N
     ids = encoder.tokenizer.encode(TEXTS[1]).ids
     with torch.inference_mode():
         mean = model(torch.tensor([ids])).last_hidden_state.mean(dim=1)[0].numpy()
-    assert encoder.encode(TEXTS[1:2])[0] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
+    assert encoder.encode(TEXTS[1:2])[0] == pytest.approx(
+        mean / np.linalg.norm(mean), abs=2e-3
+    )  # ours are rounded to 16 bits
 
 
 def test_encode_takes_the_first_token_where_the_encoder_says_so(tmp_path: Path, encoder: Encoder) -> None:

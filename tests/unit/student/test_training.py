@@ -202,8 +202,15 @@ def test_recipe_names_no_data_and_little_of_ours(name: str) -> None:
     config = load_config_from_str(recipe_text(name))
     assert set(config["paths"].values()) == {None}
     ours = {line for line in recipe_text(name).splitlines() if "handover." in line}
-    component = {'@architectures = "handover.RelationModel.v1"'} if name.startswith("relations-") else set()
-    assert ours == {'@loggers = "handover.Progress.v1"'} | component
+    relation_model = {'@architectures = "handover.RelationModel.v1"'}
+    parts = {
+        "relations-ents": relation_model,
+        "relations-spans": relation_model,
+        "choice-head": {f'@misc = "handover.{part}.v1"' for part in ("Encoder", "Embeddings", "SoftmaxRegression")},
+    }
+    assert ours == {'@loggers = "handover.Progress.v1"'} | parts.get(
+        name, parts.get(name.split("-", maxsplit=1)[0], set())
+    )
 
 
 def test_progress_logger_without_listener_prints_the_table_of_spacy() -> None:

@@ -37,6 +37,7 @@ def test_train_student_distills_a_transformer_that_is_too_large(
     transformer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("handover.student.training.worth_asking", lambda found, budget, has_silver: found[-1])
+    monkeypatch.setattr("handover.student.training.differs", lambda pool, answers: True)
     options = TrainOptions(
         max_steps=20, recipes=("choice-bow", "choice-transformer"), resources=Resources(transformer=transformer)
     )
