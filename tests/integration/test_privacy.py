@@ -112,9 +112,12 @@ def test_packets_are_counted_when_the_teacher_is_asked(
     ("steps", "settings"),
     [
         (("setup", "predict", "annotate", "sync", "retrain"), {"teacher": "none"}),
-        (("setup", "hand_over", "predict", "annotate", "sync"), {"teacher": "claude", "retrain_after": "10000"}),
+        (
+            ("setup", "hand_over", "predict", "annotate", "sync", "retrain"),
+            {"teacher": "claude", "shadow": "0", "retrain_after": "10000"},
+        ),
     ],
-    ids=["without a teacher", "after a handover"],
+    ids=["without a teacher", "after a handover, without shadow answers"],
 )
 def test_not_one_packet_leaves(
     namespace: Namespace, api: AnthropicStub, tmp_path: Path, steps: tuple[str, ...], settings: dict[str, str]
