@@ -30,6 +30,8 @@ NEEDS = {
 OWN_STEPS = frozenset({"head", "transformer"})
 """Recipes whose own limit of steps is kept when the setting allows more: theirs are dear, or do nothing."""
 
+_STRONGEST = ("transformer", "head", "vectors")
+
 AUTO = "auto"
 
 
@@ -63,6 +65,12 @@ def chosen_recipes(kind: Kind, setting: str) -> tuple[str, ...]:
 def short_name(name: str) -> str:
     """A recipe's name without its kind."""
     return name.partition("-")[2]
+
+
+def strength(name: str) -> int:
+    """How a recipe ranks in our benchmark, 0 the strongest; those that are now better and now worse share a rank."""
+    short = short_name(name)
+    return _STRONGEST.index(short) if short in _STRONGEST else len(_STRONGEST)
 
 
 def recipe_text(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from typing import Any
 from handover.domain import Aspect
 from handover.evaluation.scores import Scores, score
 from handover.student.calibrate import fit_calibration, save_calibration
-from handover.student.candidates import Candidate, Labels, Run, choose, measure
+from handover.student.candidates import Candidate, Labels, Run, choose, measure, standard_error
 from handover.student.distill import differs, relabel, worth_asking
 from handover.student.pipeline import load_student, predict
 from handover.student.readings import read_texts
@@ -53,9 +52,9 @@ def train_student(
     """Train every recipe of the aspect on train, and on train + silver, and keep the best on dev.
 
     Silver is repaired where that is better on train (see `silver`). It helps on some aspects and hurts on others,
-    and so do networks against bags of words; dev decides. When a transformer turns out best, it answers for the
-    pool and the other recipes are trained on that too (see `distill`). Only a candidate within the budget is kept.
-    Equal scores: without silver, and the recipe that comes first. `workdir` is an empty folder for data,
+    and so do networks against bags of words; dev decides. When a large recipe turns out best, it answers for the
+    pool and the others are trained on that too (see `distill`). Only a candidate within the budget is kept (see
+    `choose`). `workdir` is an empty folder for data,
     configs and models. `on_progress` gets a dict (recipe, silver, candidate, candidates, epoch, step,
     max_steps, score, loss) at each evaluation and may raise to stop.
 
@@ -70,7 +69,7 @@ def train_student(
     training.train_all([Run(name, labels) for labels in training.labels for name in names])
     if asked := worth_asking(training.candidates, options.budget, has_silver=bool(prepared.examples.silver)):
         training.distill(asked, names)
-    best = choose(training.candidates, options.budget)
+    best = choose(training.candidates, options.budget, n_dev=len(prepared.examples.dev))
     report = training.report(best) | {
         "silver_repair": repaired.to_json(),
         "unusable": prepared.unusable,
@@ -202,9 +201,7 @@ def pick_checkpoint(best: Path, last: Path, *, evaluate: Callable[[Path], Scores
     Classification and Regression Trees, 1984).
     """
     of_best, of_last = evaluate(best), evaluate(last)
-    # One success and one failure more, so that a perfect score on little data is not taken for certain.
-    rate = (of_best.value * of_best.n + 1) / (of_best.n + 2)
-    error = math.sqrt(rate * (1 - rate) / (of_best.n + 2))
+    error = standard_error(of_best.value, of_best.n)
     return (last, of_last) if of_last.value >= of_best.value - error else (best, of_best)
 
 

@@ -43,17 +43,38 @@ def test_choose_prefers_people_and_the_first_recipe_among_equals(
     runs = [("a", Labels.GOLD), ("b", Labels.GOLD), ("a", Labels.SILVER), ("b", Labels.SILVER)]
     candidates = [candidate(recipe, score, labels) for (recipe, labels), score in zip(runs, scores, strict=True)]
     for order in (candidates, candidates[2:] + candidates[:2]):
-        assert choose(order, FREE).run == Run(*best)
+        assert choose(order, FREE, n_dev=20).run == Run(*best)
+
+
+@pytest.mark.parametrize(
+    ("cnn", "vectors", "n_dev", "kept"),
+    [
+        (0.81, 0.77, 20, "entities-vectors"),
+        (0.81, 0.77, 2000, "entities-cnn"),
+        (0.81, 0.6, 20, "entities-cnn"),
+        (0.77, 0.81, 20, "entities-vectors"),
+    ],
+)
+def test_choose_takes_the_stronger_recipe_when_dev_cannot_tell(
+    cnn: float, vectors: float, n_dev: int, kept: str
+) -> None:
+    found = [candidate("entities-cnn", cnn, Labels.SILVER), candidate("entities-vectors", vectors, Labels.SILVER)]
+    assert choose([*found, candidate("entities-transformer", 0.7)], FREE, n_dev=n_dev).run.recipe == kept
+
+
+def test_choose_does_not_rank_words_against_networks() -> None:
+    found = [candidate("choice-cnn", 0.80), candidate("choice-bow", 0.81)]
+    assert choose(found, FREE, n_dev=20).run.recipe == "choice-bow"
 
 
 def test_choose_keeps_to_the_budget() -> None:
     large = candidate("large", 0.9, megabytes=90, speed=900)
     small = candidate("small", 0.8)
-    assert choose([large, small], FREE) is large
-    assert choose([large, small], Budget(max_megabytes=20)) is small
-    assert choose([large, small], Budget(min_words_per_second=1000)) is small
+    assert choose([large, small], FREE, n_dev=20) is large
+    assert choose([large, small], Budget(max_megabytes=20), n_dev=20) is small
+    assert choose([large, small], Budget(min_words_per_second=1000), n_dev=20) is small
     with pytest.raises(TrainingError) as caught:
-        choose([large, small], Budget(max_megabytes=1, min_words_per_second=30_000))
+        choose([large, small], Budget(max_megabytes=1, min_words_per_second=30_000), n_dev=20)
     assert str(caught.value) == (
         "None of the 2 candidates is within the budget of 1 MB and 30000 words per second: the smallest has 2.0 MB, "
         "the fastest reads 20000 words per second. Change HANDOVER_MAX_MODEL_MB or HANDOVER_MIN_WORDS_PER_SECOND."

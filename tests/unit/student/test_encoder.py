@@ -17,6 +17,9 @@ from handover.student.sentence_head import Encoder
 from handover.student.word_vectors import WIDTH, distilled_vectors, principal_components, whole_words
 from tests.unit.student.tiny_encoder import WORDS, write_encoder
 
+for _library in ("tokenizers", "safetensors"):  # the extra `encoder`
+    pytest.importorskip(_library)
+
 TEXTS = ["Bid", "seeks cargo, pays", "", "oslo " * 100, "Offer sells cargos 😀"]
 
 

@@ -21,6 +21,9 @@ from handover.student.training import TrainedStudent, TrainingSet, TrainOptions,
 from tests.unit.student.samples import SECRET, STAGE, choice
 from tests.unit.student.tiny_encoder import write_encoder
 
+for _library in ("tokenizers", "safetensors"):  # the extra `encoder`
+    pytest.importorskip(_library)
+
 TEXTS = [*(e.text for e in choice(5, start=300)), "", " \n", "😀"]
 
 LOAD_WITHOUT_HANDOVER = """
