@@ -15,8 +15,8 @@ from handover.errors import ArtifactError
 from handover.logic.table import read_logic
 from handover.student.export import export_students
 from handover.student.wheel import build_wheel
+from tests.training.test_merge import part
 from tests.unit.student.samples import SECRET
-from tests.unit.student.test_merge import part
 
 Pipelines = dict[Kind, tuple[Aspect, Path]]
 

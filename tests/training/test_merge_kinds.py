@@ -17,7 +17,7 @@ from handover.student.export import export_students
 from handover.student.merge import Part, merge_students
 from handover.student.pipeline import StudentCache
 from handover.student.training import TrainedStudent, TrainingSet, TrainOptions, train_student
-from tests.unit.student.conftest import LESSONS
+from tests.training.conftest import LESSONS
 from tests.unit.student.samples import PHRASES, SECRET, STAGE, TERMS, choice, choices, entities, overlapping, related
 
 Students = dict[str, tuple[Aspect, Path]]

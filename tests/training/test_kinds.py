@@ -24,7 +24,7 @@ from handover.student.pipeline import load_student, predict
 from handover.student.thresholds import best_threshold, label_thresholds, set_thresholds
 from handover.student.training import LabelledText, TrainedStudent, TrainingSet, TrainOptions, train_student
 from handover.student.training_set import prepare
-from tests.unit.student.conftest import LESSONS
+from tests.training.conftest import LESSONS
 from tests.unit.student.samples import PHRASES, SECRET, TOPICS, TRADES, choices, overlapping, related
 
 Lesson = tuple[Aspect, TrainedStudent]
