@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import spacy
 from spacy.language import Language
+from spacy.tokens import DocBin
 from spacy.util import load_config_from_str
 
 from handover.domain import Annotation, Kind, Span
@@ -83,7 +84,10 @@ def test_train_student_counts_spans_that_tokens_cannot_hold(tmp_path: Path) -> N
     nlp = spacy_run.blank_pipeline("en")
     half_a_token = Annotation(spans=(Span(0, 3, "PLACE"),))
     halves = tuple(replace(e, annotation=half_a_token) for e in entities(3))
-    assert spacy_run.write_docs(nlp, TERMS, (*entities(4), *halves), tmp_path / "x.spacy") == 3
+    path = tmp_path / "x.spacy"
+    assert spacy_run.write_docs(nlp, TERMS, entities(4), path, silver=halves) == 3
+    marked = [doc.user_data.get("silver", False) for doc in DocBin().from_disk(path).get_docs(nlp.vocab)]
+    assert marked == [False] * 4 + [True] * 3
 
 
 def test_train_student_knows_labels_without_an_example(

@@ -27,16 +27,25 @@ def make_embed(path: str) -> Callable[[Sequence[str]], np.ndarray]:
 
 
 @registry.misc("handover.SoftmaxRegression.v1")
-def make_fit(ridge: float, max_steps: int) -> Fit:
-    """Solves the regression, with a ridge penalty."""
+def make_fit(ridge: float, correction_ridge: float, max_steps: int) -> Fit:
+    """Solves the regression, with a ridge penalty: first on all texts, then on people's alone, with a penalty for
+    leaving the first solution."""
 
-    def fit(words: Any, embeddings: np.ndarray, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def fit(
+        words: Any, embeddings: np.ndarray, answers: np.ndarray, by_people: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         from scipy import sparse  # noqa: PLC0415 - heavy
 
         values, columns, starts = words
-        width = int(columns.max(initial=-1)) + 1
-        matrix = sparse.csr_matrix((values, columns, starts), shape=(len(answers), width))
+        matrix = sparse.csr_matrix((values, columns, starts), shape=(len(answers), int(columns.max(initial=-1)) + 1))
         features = sparse.hstack([matrix, sparse.csr_matrix(embeddings)]).tocsr()
-        return fit_regression(features, answers, ridge=ridge, max_steps=max_steps)
+        start = np.zeros((features.shape[1] + 1, answers.shape[1]))
+        weights = fit_regression(features, answers, start=start, ridge=ridge, max_steps=max_steps)
+        if not by_people.all():
+            rows = np.flatnonzero(by_people)
+            weights = fit_regression(
+                features[rows], answers[rows], start=weights, ridge=correction_ridge, max_steps=max_steps
+            )
+        return weights[:-1], weights[-1]
 
     return fit

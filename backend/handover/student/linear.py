@@ -35,35 +35,35 @@ def fit_correction(
     Data to Train Deep Networks on Labels Corrupted by Severe Noise (2018); there the error depends on the label
     alone, here on the text too.
     """
+    from scipy import sparse  # noqa: PLC0415 - heavy
+
+    width, labels = features.shape[1], targets.shape[1]
+    start = np.zeros((width + labels + 1, labels))
+    start[width:-1] = trust * np.eye(labels)
+    beside = sparse.hstack([features, sparse.csr_matrix(answers)]).tocsr()
+    weights = fit_regression(beside, targets, start=start, ridge=ridge, max_steps=max_steps)
+    return Correction(weights[:width], weights[-1], weights[width:-1])
+
+
+def fit_regression(features: Any, targets: Floats, *, start: Floats, ridge: float, max_steps: int) -> Floats:
+    """Weights of a softmax regression, shape (features + 1, labels), the bias last; ridge-regularised towards
+    `start`. `features` is a sparse matrix."""
     from scipy.optimize import minimize  # noqa: PLC0415 - heavy
 
-    number, width, labels = features.shape[0], features.shape[1], targets.shape[1]
-    start = np.zeros((width + 1 + labels, labels))
-    start[width + 1 :] = trust * np.eye(labels)
-    penalty = np.full((len(start), 1), ridge)
+    if not features.shape[0]:
+        return start
 
     def loss(flat: Floats) -> tuple[float, Floats]:
         weights = flat.reshape(start.shape)
-        scores = features @ weights[:width] + weights[width] + answers @ weights[width + 1 :]
-        probabilities = _softmax(scores)
+        probabilities = _softmax(features @ weights[:-1] + weights[-1])
         error = probabilities - targets
-        gradient = np.vstack([features.T @ error, error.sum(axis=0, keepdims=True), answers.T @ error])
+        gradient = np.vstack([features.T @ error, error.sum(axis=0, keepdims=True)])
         moved = weights - start
-        value = -(targets * np.log(np.maximum(probabilities, 1e-12))).sum() + 0.5 * (penalty * moved**2).sum()
-        return float(value), (gradient + penalty * moved).ravel()
+        value = -(targets * np.log(np.maximum(probabilities, 1e-12))).sum() + 0.5 * ridge * (moved**2).sum()
+        return float(value), (gradient + ridge * moved).ravel()
 
-    if not number:
-        return Correction(start[:width], start[width], start[width + 1 :])
-    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": max_steps}).x
-    weights = found.reshape(start.shape)
-    return Correction(weights[:width], weights[width], weights[width + 1 :])
-
-
-def fit_regression(features: Any, targets: Floats, *, ridge: float, max_steps: int) -> tuple[Floats, Floats]:
-    """Weights, shape (features, labels), and bias of a softmax regression on answers of people alone."""
-    nobody = np.zeros((len(targets), targets.shape[1]))
-    found = fit_correction(features, nobody, targets, trust=0.0, ridge=ridge, max_steps=max_steps)
-    return found.words, found.bias
+    found: Floats = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": max_steps}).x
+    return found.reshape(start.shape)
 
 
 def _softmax(scores: Floats) -> Floats:

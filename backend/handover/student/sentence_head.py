@@ -29,9 +29,12 @@ FACTORY = "sentence_head"
 MAX_TOKENS = 256
 BATCH_TOKENS = 4096
 
-Fit = Callable[[Any, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""From (values, columns, row starts) of a sparse matrix, embeddings and one-hot answers to the weights, shape
-(terms + width, labels), and the bias."""
+SILVER = "silver"
+"""Key in `doc.user_data` of texts that no person has labelled."""
+
+Fit = Callable[[Any, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""From (values, columns, row starts) of a sparse matrix, embeddings, one-hot answers, and whether they are people's,
+to the weights, shape (terms + width, labels), and the bias."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,8 @@ class SentenceHead(Pipe):
         answers = np.array([[doc.cats.get(label, 0.0) for label in labels] for doc in docs])
         self._learn_words(docs)
         embeddings = (embed or self._encoder.encode)([doc.text for doc in docs])
-        self._weights, self._bias = fit(self._words(docs), embeddings, answers)
+        by_people = np.array([not doc.user_data.get(SILVER) for doc in docs])
+        self._weights, self._bias = fit(self._words(docs), embeddings, answers, by_people)
 
     def score(self, examples: Iterable[Example], **_: Any) -> dict[str, Any]:
         """spaCy's scores of text categories."""

@@ -30,6 +30,7 @@ from handover.labelstudio.convert import doc_from_annotation
 from handover.student import head_fit, relations  # noqa: F401 - makes the components known to spaCy
 from handover.student.progress import Listener, report_to
 from handover.student.recipes import OWN_STEPS, recipe_text, short_name
+from handover.student.sentence_head import SILVER
 from handover.student.training_set import LabelledText, TrainOptions
 
 logger = logging.getLogger(__name__)
@@ -47,9 +48,14 @@ def blank_pipeline(language: str) -> Language:
         raise ConfigError(f"spaCy cannot read language {language!r}: {reason} Check HANDOVER_LANGUAGE.") from error
 
 
-def write_docs(nlp: Language, aspect: Aspect, examples: Sequence[LabelledText], path: Path) -> int:
-    """Write examples as a DocBin; returns how many spans do not end where tokens do."""
-    readings = [doc_from_annotation(nlp, e.text, e.annotation, aspect) for e in examples]
+def write_docs(
+    nlp: Language, aspect: Aspect, examples: Sequence[LabelledText], path: Path, *, silver: Sequence[LabelledText] = ()
+) -> int:
+    """Write examples, people's and after them `silver`, as a DocBin; returns how many spans do not end where tokens
+    do. Docs of silver say so in `doc.user_data`."""
+    readings = [doc_from_annotation(nlp, e.text, e.annotation, aspect) for e in (*examples, *silver)]
+    for reading in readings[len(examples) :]:
+        reading.doc.user_data[SILVER] = True
     if aspect.kind is Kind.RELATIONS:  # for recipes that find the spans as entities
         for reading in readings:
             ends = filter_spans(reading.doc.spans.get(SPANS_KEY, []))

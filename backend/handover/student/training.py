@@ -117,7 +117,7 @@ class _Training:
         self._write("train", self.examples.train)
         self._write("dev", self.examples.dev)
         if self.examples.silver:
-            self._write("train+silver", (*self.examples.train, *self.examples.silver))
+            self._write("train+silver", self.examples.train, silver=self.examples.silver)
         return repaired
 
     def train_all(self, runs: list[Run]) -> None:
@@ -137,7 +137,7 @@ class _Training:
         answers = relabel(self.aspect, self.examples.silver, load_student(asked.path))
         if not differs(self.examples.silver, answers):
             return
-        self._write("train+distilled", (*self.examples.train, *answers))
+        self._write("train+distilled", self.examples.train, silver=answers)
         self.train_all([Run(name, Labels.DISTILLED) for name in names if name != asked.run.recipe])
 
     def report(self, best: Candidate) -> dict[str, Any]:
@@ -153,12 +153,12 @@ class _Training:
             "misaligned": self.misaligned,
         }
 
-    def _write(self, name: str, examples: tuple[LabelledText, ...]) -> None:
+    def _write(self, name: str, examples: tuple[LabelledText, ...], silver: tuple[LabelledText, ...] = ()) -> None:
         from handover.student import spacy_run  # noqa: PLC0415 - heavy
 
         nlp = spacy_run.blank_pipeline(self.options.language)
         path = self._workdir / "data" / f"{name}.spacy"
-        self.misaligned[name] = spacy_run.write_docs(nlp, self.aspect, examples, path)
+        self.misaligned[name] = spacy_run.write_docs(nlp, self.aspect, examples, path, silver=silver)
 
     def _train(self, run: Run, told: dict[str, Any]) -> Candidate:
         started = time.monotonic()

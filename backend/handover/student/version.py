@@ -11,7 +11,7 @@ from handover.domain import Aspect
 from handover.student.recipes import recipe_names, recipe_text
 from handover.student.training_set import LabelledText, TrainingSet, TrainOptions, canonical, example_key
 
-TRAINER = 2
+TRAINER = 3
 """Raise it when the trainer makes another student from the same input."""
 
 

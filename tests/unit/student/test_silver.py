@@ -11,6 +11,7 @@ import spacy
 from spacy.language import Language
 
 from handover.domain import Annotation, Aspect, Kind, Label
+from handover.student.head_fit import make_fit
 from handover.student.linear import fit_correction
 from handover.student.silver import repair_silver
 from handover.student.text_features import text_features
@@ -109,6 +110,19 @@ def test_fit_correction_without_evidence_believes_the_other() -> None:
     correction = fit_correction(np.zeros((0, 2)), np.zeros((0, 3)), np.zeros((0, 3)), trust=2.0)
     said = np.eye(3)
     assert correction.predict(np.ones((3, 2)), said).argmax(axis=1).tolist() == [0, 1, 2]
+
+
+def test_make_fit_lets_people_overrule_silver() -> None:
+    fit = make_fit(ridge=0.03, correction_ridge=0.1, max_steps=100)
+    rows = 40
+    words = (np.ones(rows), np.zeros(rows, dtype=np.int64), np.arange(rows + 1))
+    embeddings = np.zeros((rows, 2), dtype=np.float32)
+    embeddings[:, 0] = 1
+    answers = np.eye(2)[[0] * 30 + [1] * 10]
+    silver_first, silver_bias = fit(words, embeddings, answers, np.arange(rows) >= 30)
+    mixed, mixed_bias = fit(words, embeddings, answers, np.ones(rows, dtype=bool))
+    scores = [weights[0] + weights[1] + bias for weights, bias in ((silver_first, silver_bias), (mixed, mixed_bias))]
+    assert [int(score.argmax()) for score in scores] == [1, 0]
 
 
 def test_text_features_have_length_1_and_ignore_case(nlp: Language) -> None:
