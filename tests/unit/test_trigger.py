@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from handover.intake import apply_annotation, apply_tasks, options_for
-from handover.jobs.trigger import changes_needed, is_due
+from handover.jobs import retrain
+from handover.jobs.trigger import changes_needed, is_due, trigger_retrains
+from handover.runtime import Runtime
 from handover.settings import Settings
 from handover.store.annotations import last_revision
+from handover.store.models import AspectRow
 from handover.store.projects import aspects_of
 from tests.unit.conftest import chosen, tasks
 
@@ -47,3 +52,36 @@ def test_trigger_waits_for_enough_to_train_on(database, project) -> None:
             apply_annotation(session, project, row, chosen("Bid", id=row.ls_id))
             due.append(is_due(session, aspect, settings))
     assert due == [False] * (len(gold) + 5) + [True, True], "gold is not to train on"
+
+
+def test_trigger_twice_trains_once(database, project, monkeypatch) -> None:
+    """An annotation that arrives while a training starts may enqueue a second one, which then has nothing to do."""
+    settings = Settings(min_train=4, retrain_after=3, retrain_growth=0.0)
+    runtime = Runtime(settings)
+    asked: list[dict[str, object]] = []
+    runtime.__dict__.update(
+        database=database,
+        queue=SimpleNamespace(enqueue=lambda _kind, _subject, arguments: asked.append(arguments)),
+    )
+    with database.write() as session:
+        rows = apply_tasks(session, project, tasks(30), options_for(project, settings))
+        (aspect,) = aspects_of(session, project.id)
+        for row in [row for row in rows.values() if row.split != "gold"][:4]:
+            apply_annotation(session, project, row, chosen("Bid", id=row.ls_id))
+    trigger_retrains(runtime, project.id)
+    trigger_retrains(runtime, project.id, force=True)
+    assert asked == [{"if_due": True}, {}]
+
+    trained: list[int] = []
+
+    def train(_runtime: Runtime, aspect_id: int, _progress: object) -> dict[str, object]:
+        trained.append(aspect_id)
+        with database.write() as session:
+            session.get_one(AspectRow, aspect_id).attempted_revision = last_revision(session)
+        return {"outcome": "keep"}
+
+    monkeypatch.setattr(retrain, "_train_and_compare", train)
+    reports = [retrain.run(runtime, aspect.id, lambda _progress: None, if_due=True) for _ in range(2)]
+    assert reports == [{"outcome": "keep"}, {"skipped": "not due any more"}]
+    assert trained == [aspect.id]
+    assert retrain.run(runtime, aspect.id, lambda _progress: None) == {"outcome": "keep"}, "asked for by a person"

@@ -18,6 +18,7 @@ from handover.fewshot import renew
 from handover.intake import text_of
 from handover.jobs.queue import JobKind
 from handover.jobs.settle import look_and_settle
+from handover.jobs.trigger import is_due
 from handover.preannotation import teacher_id_of
 from handover.runtime import Runtime
 from handover.settings import Settings
@@ -58,8 +59,13 @@ class Snapshot:
         return TrainingSet(train, dev, silver=self.silver, answers=self.answers)
 
 
-def run(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:
-    """Train on what people finished, then look at the new student on gold, and let the one that serves be looked at."""
+def run(runtime: Runtime, aspect_id: int, progress: Progress, *, if_due: bool = False) -> dict[str, object]:
+    """Train on what people finished, then look at the new student on gold, and let the one that serves be looked at.
+
+    With `if_due` only when enough changed since the last training was tried.
+    """
+    if if_due and not _is_due(runtime, aspect_id):
+        return {"skipped": "not due any more"}
     report = _train_and_compare(runtime, aspect_id, progress)
     # Last, so that this training still had the silver of the teacher that has answered until now.
     if renew(runtime.database, runtime.settings, aspect_id):
@@ -67,6 +73,11 @@ def run(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, objec
         with runtime.database.read() as session:
             runtime.queue.enqueue(JobKind.REFRESH, get_aspect(session, aspect_id).project_id)
     return report
+
+
+def _is_due(runtime: Runtime, aspect_id: int) -> bool:
+    with runtime.database.read() as session:
+        return is_due(session, get_aspect(session, aspect_id), runtime.settings)
 
 
 def _train_and_compare(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:

@@ -32,10 +32,10 @@ def prefetch(project_id: int) -> Report:
         return prefetch_job.run(runtime, project_id, progress)
 
 
-def retrain(aspect_id: int) -> Report:
+def retrain(aspect_id: int, if_due: bool = False) -> Report:
     """Examples, student, and a look at it."""
     with _job() as (runtime, progress):
-        return retrain_job.run(runtime, aspect_id, progress)
+        return retrain_job.run(runtime, aspect_id, progress, if_due=if_due)
 
 
 def look(aspect_id: int) -> Report:
