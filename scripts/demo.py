@@ -166,7 +166,7 @@ def _simulate(
 ) -> int:
     annotator = Annotator(label_studio.url, token)
     tallies = {p.name: _simulate_pass(annotator, backend, projects[p.name], p) for p in passes}
-    _settle(backend, passes)
+    _settle(backend)
     annotator.close()
     exported = {p.name: _export(backend, projects[p.name], p, folder) for p in passes}
     rows = show_report(say, _status(backend), label_studio.url, token, projects, passes, tallies, exported)
@@ -192,16 +192,16 @@ def _simulate_pass(annotator: Annotator, backend: Backend, project: int, p: Pass
     return annotate(annotator, project, p.name, p.gold(), limit=p.simulated, on_task=on_task)
 
 
-def _settle(backend: Backend, passes: Sequence[Pass], *, timeout: float = 420.0) -> None:
-    """Ask for a last training of every pass and wait until the queue is empty."""
+def _settle(backend: Backend, *, timeout: float = 420.0) -> None:
+    """Ask for a last training of every pass and wait until only hints are left in the queue: no report needs them."""
     say("\nWaiting for the last trainings ...")
     for project in _status(backend)["projects"]:
         backend.run("retrain", "--project", str(project["ls_id"]))
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         backend.check()
-        active = [job for job in _status(backend)["jobs"] if job["status"] in ("queued", "started")]
-        if not active:
+        active = {job["kind"] for job in _status(backend)["jobs"] if job["status"] in ("queued", "started")}
+        if active <= {"hints"}:
             return
         time.sleep(2)
     say("The queue did not become empty in time; the report shows what is there.")
