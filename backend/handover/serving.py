@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from handover.domain import Annotation, Aspect, Server, Split
-from handover.errors import ArtifactError, ConversionError, TeacherError
+from handover.errors import ArtifactError, ConversionError, NotFoundError, TeacherError
 from handover.evaluation.per_label import merge
 from handover.evaluation.routing import is_sure
 from handover.intake import (
@@ -44,6 +45,9 @@ logger = logging.getLogger(__name__)
 
 UNCERTAINTY = "uncertainty"
 TASKS_PER_TRANSACTION = 100
+Note = Callable[[], None]
+"""Bookkeeping that can wait until the caller has its answer."""
+
 GOLD_SCORE = 0.0
 """Score of the empty prediction that keeps gold tasks in the queue under uncertainty sampling."""
 
@@ -136,12 +140,26 @@ def update_config(session: Session, runtime: Runtime, project: ProjectRow, label
     return changed
 
 
-def predict(runtime: Runtime, ls_project_id: int, tasks: Sequence[TaskIn]) -> list[NewPrediction | None]:
-    """One entry per task, None where nothing is to be shown. The project must be registered."""
+def _at_once(note: Note) -> None:
+    note()
+
+
+def predict(
+    runtime: Runtime,
+    ls_project_id: int,
+    tasks: Sequence[TaskIn],
+    *,
+    afterwards: Callable[[Note], None] = _at_once,
+) -> list[NewPrediction | None]:
+    """One entry per task, None where nothing is to be shown.
+
+    `afterwards` gets what has to be noted once Label Studio has the answer, and calls it. Raises NotFoundError for a
+    project that is not registered.
+    """
     with runtime.database.read() as session:
         project = project_by_ls_id(session, ls_project_id)
         if project is None:
-            return [None] * len(tasks)
+            raise NotFoundError(f"Project {ls_project_id} is not connected. Connect it with `handover connect`.")
         served = live(session, project)
         known = tasks_by_ls_id(session, project.id, [task.id for task in tasks])
     news = [task for task in tasks if task.id not in known or known[task.id].data != task.data]
@@ -149,7 +167,7 @@ def predict(runtime: Runtime, ls_project_id: int, tasks: Sequence[TaskIn]) -> li
     rows = [known[task.id] for task in tasks]
     answers = answer(runtime, project, served, rows, may_ask=True)
     predictions = [compose(project, served, row, answers) for row in rows]
-    _remember(runtime, project, rows, predictions)
+    afterwards(partial(_remember, runtime, project, rows, predictions))
     return predictions
 
 

@@ -90,6 +90,8 @@ def _predict(
     batches = [usable[start : start + TASKS] for start in range(0, len(usable) - TASKS + 1, TASKS)]
     # Each text comes once, as in life: a second time spaCy's tokenizer would answer from its cache.
     ratios, served, piped = [], [], []
+    first, *batches = batches  # loads the student
+    http.post("/predict", json={"tasks": first, "project": f"{PROJECT}.1", "label_config": config}).raise_for_status()
     for batch in batches:
         texts = [task["data"]["text"] for task in batch]
         body = {"tasks": batch, "project": f"{PROJECT}.1", "label_config": config}

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from handover.domain import Annotation, Span, Split
+from handover.errors import NotFoundError
 from handover.labelstudio.protocol import TaskIn
 from handover.preannotation import Shown
 from handover.runtime import Runtime
-from handover.serving import compose, go_live, live, predict, register, version_of, wanted
+from handover.serving import Note, compose, go_live, live, predict, register, version_of, wanted
 from handover.settings import Settings
 from handover.store.models import ProjectRow, StudentRow, TaskRow
 from handover.store.projects import aspects_of, get_project
-from handover.store.tasks import tasks_by_ls_id
+from handover.store.tasks import count_open_by_push, tasks_by_ls_id
 from tests.unit.conftest import CHOICE_CONFIG, ENTITY_CONFIG, tasks
 
 BOTH = CHOICE_CONFIG.replace("</View>", ENTITY_CONFIG.split("<View>")[1].split("<Text")[0] + "</View>")
@@ -183,3 +184,22 @@ def test_serving_sends_a_region_once_that_two_aspects_predict(tmp_path: Path, da
     assert len(regions) == 4
     (relation,) = [region for region in regions if region["type"] == "relation"]
     assert (relation["from_id"], relation["to_id"]) == (by_words["copper"], by_words["Santos"])
+
+
+def test_serving_refuses_a_project_that_is_not_connected(runtime: Runtime) -> None:
+    with pytest.raises(NotFoundError, match="Project 99 is not connected"):
+        predict(runtime, 99, tasks(1))
+
+
+def test_serving_notes_what_was_sent_when_it_is_told_to(runtime: Runtime) -> None:
+    project = register(runtime, 7, CHOICE_CONFIG)
+    notes: list[Note] = []
+    predictions = [p for p in predict(runtime, 7, tasks(20), afterwards=notes.append) if p is not None]
+
+    def pushed() -> int:
+        with runtime.database.read() as session:
+            return count_open_by_push(session, project.id, project.live_version)[0]
+
+    assert (len(notes), pushed()) == (1, 0)
+    notes[0]()
+    assert pushed() == len(predictions) > 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, Request, Response
 
 from handover import __version__
 from handover.api.webhooks import handle
-from handover.errors import NotFoundError
+from handover.errors import NotFoundError, UnavailableError
+from handover.labelstudio.client import NewPrediction
 from handover.labelstudio.protocol import (
     JobStatusRequest,
     PredictionOut,
@@ -18,15 +21,17 @@ from handover.labelstudio.protocol import (
     WebhookRequest,
 )
 from handover.runtime import Runtime
+from handover.serving import Note, register
 from handover.serving import predict as serve
-from handover.serving import register
 from handover.store.jobs import get_job
 from handover.store.projects import project_by_ls_id, versions_of
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter()
 
 
-def _runtime(request: Request) -> Runtime:
+async def _runtime(request: Request) -> Runtime:  # else FastAPI would take a thread for it
     runtime: Runtime = request.app.state.runtime
     return runtime
 
@@ -51,19 +56,35 @@ def setup(body: SetupRequest, runtime: InRuntime) -> dict[str, str]:
     return {"model_version": project.live_version}
 
 
-@router.post("/predict")
-def predict(body: PredictRequest, runtime: InRuntime) -> PredictResponse:
+@router.post("/predict", response_model=PredictResponse)
+def predict(body: PredictRequest, runtime: InRuntime) -> Response:
     """One entry per task: a prediction, or an empty list where nothing is to be shown."""
-    with runtime.database.read() as session:
-        project = project_by_ls_id(session, body.ls_project_id)
-    if project is None:
-        register(runtime, body.ls_project_id, body.label_config)
-    predictions = serve(runtime, body.ls_project_id, body.tasks)
+    background = BackgroundTasks()
     entries: list[PredictionOut | list[PredictionOut]] = [
         PredictionOut(result=p.result, score=p.score, model_version=p.model_version) if p is not None else []
-        for p in predictions
+        for p in _predictions(runtime, body, background)
     ]
-    return PredictResponse(results=entries)
+    answer = PredictResponse(results=entries).model_dump_json()
+    return Response(answer, media_type="application/json", background=background)
+
+
+def _predictions(runtime: Runtime, body: PredictRequest, background: BackgroundTasks) -> Sequence[NewPrediction | None]:
+    def afterwards(note: Note) -> None:
+        background.add_task(_note, note)
+
+    try:
+        return serve(runtime, body.ls_project_id, body.tasks, afterwards=afterwards)
+    except NotFoundError:
+        register(runtime, body.ls_project_id, body.label_config)
+    return serve(runtime, body.ls_project_id, body.tasks, afterwards=afterwards)
+
+
+def _note(note: Note) -> None:
+    """The answer is out: what cannot be noted now is pushed once more by `refresh`."""
+    try:
+        note()
+    except UnavailableError as error:
+        logger.warning("Not noted what Label Studio was sent: %s", error)
 
 
 @router.post("/webhook")

@@ -66,7 +66,7 @@ def trigger_retrains(runtime: Runtime, project_id: int, *, force: bool = False) 
     """Enqueue a retrain for each aspect of a project that is due, or for all with `force`; returns the job ids."""
     with runtime.database.read() as session:
         rows = [row for row in aspects_of(session, project_id) if force or is_due(session, row, runtime.settings)]
-    # Between the start of a training and its note of what it saw, an annotation may enqueue a second one: it looks again.
+    # What comes while a training starts, before that notes what it saw, may enqueue another one: that asks again.
     arguments: dict[str, object] = {} if force else {"if_due": True}
     ids = [runtime.queue.enqueue(JobKind.RETRAIN, row.id, arguments=arguments) for row in rows]
     return [job_id for job_id in ids if job_id is not None]

@@ -54,12 +54,25 @@ class Calibration:
         """As plain JSON values; `calibration_from_json` reads them back."""
         return {name: getattr(self, name).to_json() for name in ("labels", "regions", "relations", "document")}
 
-    def answer(self, raw: RawAnswer, kind: Kind) -> Answer:
-        """A raw answer with its calibrated confidences. The annotation stays as it is."""
+    def answers(self, raws: Sequence[RawAnswer], kind: Kind) -> list[Answer]:
+        """Raw answers with their calibrated confidences, in their order. The annotations stay as they are."""
         if kind is Kind.CHOICE:
-            top = self.labels.apply_rows(raw.labels[None]).max(initial=0.0) if raw.regions else None
-            score = None if top is None else float(top)
-            return Answer(raw.annotation, score, () if score is None else (score,))
+            return self._choices(raws)
+        return [self._other(raw) for raw in raws]
+
+    def answer(self, raw: RawAnswer, kind: Kind) -> Answer:
+        """One raw answer with its calibrated confidences."""
+        return self.answers([raw], kind)[0]
+
+    def _choices(self, raws: Sequence[RawAnswer]) -> list[Answer]:
+        labels = np.array([raw.labels for raw in raws]).reshape(len(raws), -1)
+        tops = self.labels.apply_rows(labels).max(axis=1, initial=0.0).tolist()
+        return [
+            Answer(raw.annotation, top, (top,)) if raw.regions else Answer(raw.annotation)
+            for raw, top in zip(raws, tops, strict=True)
+        ]
+
+    def _other(self, raw: RawAnswer) -> Answer:
         scores = (*self.regions.apply(raw.regions).tolist(), *self.relations.apply(raw.relations).tolist())
         return Answer(raw.annotation, float(self.document.apply(raw.document)), scores)
 

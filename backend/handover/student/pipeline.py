@@ -44,8 +44,7 @@ def predict(
     Not thread-safe: one pipeline, one thread at a time, and new words of the texts stay in its vocabulary
     (`StudentCache` sees to both).
     """
-    calibration = calibration or Calibration()
-    return [calibration.answer(raw, aspect.kind) for raw in read_texts(nlp, texts, aspect)]
+    return (calibration or Calibration()).answers(read_texts(nlp, texts, aspect), aspect.kind)
 
 
 class _Loaded:
