@@ -18,7 +18,7 @@ from handover.store.projects import aspects_of
 from handover.store.teacher_examples import stored_examples
 from handover.teaching import examples_of
 from tests.integration.postgres import postgres_server
-from tests.unit.conftest import chosen, project, tasks  # noqa: F401 - the fixture
+from tests.projects import chosen, tasks
 from tests.unit.test_examples import *  # noqa: F403
 from tests.unit.test_intake import *  # noqa: F403
 from tests.unit.test_ledger_rows import *  # noqa: F403
@@ -74,7 +74,7 @@ def test_postgres_connections_recover_after_they_were_cut(database: Database) ->
         assert session.execute(text("SELECT 1")).scalar_one() == 1
 
 
-def test_postgres_keeps_the_examples_of_a_teacher(database: Database, project: ProjectRow) -> None:  # noqa: F811
+def test_postgres_keeps_the_examples_of_a_teacher(database: Database, project: ProjectRow) -> None:
     settings = Settings(teacher_examples=4)
     with database.write() as session:
         found = apply_tasks(session, project, tasks(100), options_for(project, settings))

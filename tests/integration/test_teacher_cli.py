@@ -22,7 +22,7 @@ from handover.settings import Settings
 from handover.store.models import PredictionRow, ProjectRow, TaskRow
 from tests.anthropic_stub import AnthropicStub, anthropic_stub
 from tests.openai_stub import OpenAIStub, failure, openai_stub
-from tests.unit.conftest import CHOICE_CONFIG, chosen, tasks
+from tests.projects import CHOICE_CONFIG, chosen, tasks
 
 LABELS = ("Bid", "Offer", "Trade")
 LAN = """

@@ -12,7 +12,7 @@ from handover.labelstudio.protocol import AnnotationIn, TaskIn
 from handover.store.database import Database
 from handover.store.models import ProjectRow, TaskRow
 from handover.store.projects import aspect_of, aspects_of
-from tests.unit.conftest import START, chosen, tasks
+from tests.projects import START, chosen, tasks
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from handover.settings import Settings
 from handover.store.database import Database
 from handover.store.models import DecisionRow, EvaluationRow, StudentRow
 from handover.store.projects import aspects_of
-from tests.unit.conftest import CHOICE_CONFIG, ENTITY_CONFIG
+from tests.projects import CHOICE_CONFIG, ENTITY_CONFIG
 
 
 class Artifacts:

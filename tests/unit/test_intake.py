@@ -21,7 +21,7 @@ from handover.store.database import Database
 from handover.store.models import AnnotationHistoryRow, AnnotationRow, ProjectRow, SetAsideRow, TaskRow
 from handover.store.projects import aspects_of
 from handover.store.tasks import count_by_split
-from tests.unit.conftest import CHOICE_CONFIG, ENTITY_CONFIG, MAX_TEXT_CHARS, chosen, tasks
+from tests.projects import CHOICE_CONFIG, ENTITY_CONFIG, MAX_TEXT_CHARS, chosen, tasks
 
 
 def set_asides(session, project) -> list[tuple[str, str, int]]:

@@ -14,8 +14,8 @@ from handover.commands.show import show_status
 from handover.intake import apply_annotation
 from handover.status import AspectStatus, read_status
 from handover.store.projects import get_project
-from tests.unit.conftest import chosen
-from tests.unit.gold_world import World, always
+from tests.component.gold_world import World, always
+from tests.projects import chosen
 
 
 @pytest.fixture

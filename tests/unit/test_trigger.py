@@ -14,7 +14,7 @@ from handover.settings import Settings
 from handover.store.annotations import last_revision
 from handover.store.models import AspectRow
 from handover.store.projects import aspects_of
-from tests.unit.conftest import chosen, tasks
+from tests.projects import chosen, tasks
 
 
 @pytest.mark.parametrize(("finished", "expected"), [(0, 20), (100, 20), (101, 21), (1000, 200)])

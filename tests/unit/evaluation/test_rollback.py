@@ -14,8 +14,6 @@ from handover.domain import Decision, Kind, Outcome, Server
 from handover.evaluation.gate import judge
 from handover.evaluation.rollback import Drop, Switch, judge_champion, judge_drop, last_handover
 from handover.evaluation.scores import Counts
-from handover.evaluation.simulate import World
-from handover.evaluation.simulate_after import simulate_drop, simulate_life, simulate_rollback
 
 LOOKS = [int(30 * 1.17**i) for i in range(20)]
 
@@ -163,43 +161,3 @@ def test_rollback_drop_test_is_fishers() -> None:
 def test_rollback_drop_cannot_be_told_without_gold(kind: Kind, before: Counts, now: Counts) -> None:
     result = drop(before, now, kind)
     assert (result.outcome, result.warning, result.alpha) == (Outcome.NEED_MORE, False, 0)
-
-
-@pytest.mark.parametrize("difference", [0.0, 0.03])
-def test_rollback_is_rare_while_the_student_is_not_behind(difference: float) -> None:
-    runs = 120
-    result = simulate_rollback(World(difference=difference), looks=LOOKS, runs=runs)
-    assert result.gate <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
-    assert result.naive > 0.5
-
-
-def test_rollback_finds_a_lag_of_ten_points() -> None:
-    result = simulate_rollback(World(difference=-0.1), looks=LOOKS, runs=60)
-    assert result.gate >= 0.9
-    assert result.median_n is not None
-    assert result.median_n < 300
-
-
-def test_rollback_does_not_flap() -> None:
-    life = simulate_life(World(retrained=False), looks=list(range(20, 1000, 20)), runs=30)
-    assert life.handovers <= 0.2
-    assert life.rollbacks <= 0.1
-    assert life.naive > 2
-
-
-def test_rollback_follows_a_student_that_is_better_to_stay() -> None:
-    life = simulate_life(World(difference=0.1), looks=list(range(30, 600, 30)), runs=20)
-    assert life.handovers == pytest.approx(1, abs=0.1)
-    assert life.rollbacks == 0
-
-
-def test_rollback_warnings_about_drops_are_rare_although_students_are_chosen() -> None:
-    """A student that is hardly better passes the gate on lucky gold; what follows is no drop."""
-    runs = 60
-    assert simulate_drop(World(difference=0.03), looks=[30, 60, 120, 240], runs=runs) <= 0.05 + 3 * 0.0282
-    assert simulate_drop(World(difference=0.1), drop=0.2, looks=[30, 60, 120, 240], runs=20) >= 0.8
-
-
-def test_rollback_simulation_of_drops_needs_a_student_that_is_chosen() -> None:
-    with pytest.raises(ValueError, match=r"-0.02 ahead, expected above 0"):
-        simulate_drop(World(difference=-0.02), looks=[30], runs=1)

@@ -16,7 +16,7 @@ from handover.student.pipeline import Answer
 from handover.student.recipes import chosen_recipes, recipe_names
 from handover.student.resources import Resources, find_resources
 from handover.student.training_set import LabelledText
-from tests.unit.student.samples import STAGE, TERMS
+from tests.texts import STAGE, TERMS
 
 FREE = Budget()
 

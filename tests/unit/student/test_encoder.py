@@ -15,7 +15,7 @@ from handover.student import sentence_head
 from handover.student.encoder import encoder_id, find_encoder, load_encoder
 from handover.student.sentence_head import Encoder
 from handover.student.word_vectors import WIDTH, distilled_vectors, principal_components, whole_words
-from tests.unit.student.tiny_encoder import WORDS, write_encoder
+from tests.tiny_encoder import WORDS, write_encoder
 
 for _library in ("tokenizers", "safetensors"):  # the extra `encoder`
     pytest.importorskip(_library)

@@ -16,7 +16,7 @@ from handover.student.linear import fit_correction
 from handover.student.silver import repair_silver
 from handover.student.text_features import text_features
 from handover.student.training_set import LabelledText, TrainingSet
-from tests.unit.student.samples import STAGE, TERMS, choice, entities
+from tests.texts import STAGE, TERMS, choice, entities
 
 ROUTE = Aspect(
     name="desk",

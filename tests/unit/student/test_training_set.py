@@ -9,7 +9,7 @@ import pytest
 from handover.domain import Annotation, Aspect, Span
 from handover.errors import TrainingError
 from handover.student.training_set import LabelledText, TrainingSet, prepare
-from tests.unit.student.samples import STAGE, TERMS, choice, entities
+from tests.texts import STAGE, TERMS, choice, entities
 
 EMPTY = LabelledText("nothing is marked here", Annotation())
 GONE = LabelledText("a label that the config lost", Annotation(cats=("Removed",)))

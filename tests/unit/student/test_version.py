@@ -15,7 +15,7 @@ from handover.student.candidates import Budget
 from handover.student.resources import Resources
 from handover.student.training_set import LabelledText, TrainingSet, TrainOptions
 from handover.student.version import student_version
-from tests.unit.student.samples import STAGE, TRADES, choice, related
+from tests.texts import STAGE, TRADES, choice, related
 
 EXAMPLES = TrainingSet(train=choice(6), dev=choice(3, start=10), silver=choice(2, start=20))
 OPTIONS = TrainOptions()
