@@ -24,7 +24,8 @@ from handover.settings import Settings
 from handover.store import annotations as annotation_store
 from handover.store import tasks as task_store
 from handover.store.answers import forget_predictions
-from handover.store.models import AnnotationRow, ProjectRow, SetAsideRow, TaskRow, utcnow
+from handover.store.columns import utcnow
+from handover.store.models import AnnotationRow, ProjectRow, SetAsideRow, TaskRow
 from handover.store.projects import aspect_of, aspects_of, project_by_ls_id, put_aspects
 
 logger = logging.getLogger(__name__)

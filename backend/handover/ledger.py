@@ -14,8 +14,9 @@ from handover.patience import patiently
 from handover.prices import Price, Tokens, cost, most, price_of
 from handover.settings import Settings
 from handover.store import ledger as store
+from handover.store.columns import utcnow
 from handover.store.database import Database
-from handover.store.models import ProjectRow, utcnow
+from handover.store.models import ProjectRow
 from handover.store.projects import get_project
 from handover.teacher.calls import Admission, Call, CallStatus, Outcome
 from handover.teacher.completion import Completion

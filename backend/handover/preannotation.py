@@ -14,7 +14,8 @@ from handover.intake import problem_of, text_of
 from handover.patience import patiently
 from handover.runtime import Runtime
 from handover.store.answers import predictions_of, put_predictions
-from handover.store.models import AspectRow, PredictionRow, ProjectRow, TaskRow, utcnow
+from handover.store.columns import utcnow
+from handover.store.models import AspectRow, PredictionRow, ProjectRow, TaskRow
 from handover.store.projects import aspect_of
 from handover.teacher.calls import CallStatus, Purpose
 from handover.teacher.teacher import TeacherAnswer

@@ -30,9 +30,10 @@ from handover.serving import live, predict, register
 from handover.settings import Settings
 from handover.status import read_status
 from handover.store.answers import silver_of
+from handover.store.columns import utcnow
 from handover.store.database import Database
 from handover.store.migrate import upgrade
-from handover.store.models import ProjectRow, TaskRow, TeacherAnswerRow, TeacherCallRow, utcnow
+from handover.store.models import ProjectRow, TaskRow, TeacherAnswerRow, TeacherCallRow
 from handover.store.projects import aspect_of, aspects_of
 from handover.teacher.calls import Purpose
 from handover.totals import read_totals, total_of

@@ -15,8 +15,9 @@ from handover.jobs import prefetch
 from handover.labelstudio.protocol import TaskIn
 from handover.runtime import Runtime
 from handover.serving import predict
+from handover.store.columns import utcnow
 from handover.store.database import Database
-from handover.store.models import ProjectRow, StudentRow, TaskRow, TeacherBatchRow, utcnow
+from handover.store.models import ProjectRow, StudentRow, TaskRow, TeacherBatchRow
 from handover.store.projects import aspects_of
 from tests.anthropic_stub import AnthropicStub, Fault, anthropic_stub
 from tests.component.asking import COST, PRICES, add_project, asking, calls, predictions

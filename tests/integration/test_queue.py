@@ -26,9 +26,10 @@ from handover.runtime import Runtime
 from handover.serving import predict, register
 from handover.settings import Settings
 from handover.store import jobs as job_store
+from handover.store.columns import utcnow
 from handover.store.database import Database
 from handover.store.migrate import upgrade
-from handover.store.models import JobRow, ProjectRow, utcnow
+from handover.store.models import JobRow, ProjectRow
 from handover.store.projects import aspects_of
 from handover.store.students import decisions_of, students_of
 from handover.store.tasks import tasks_by_ls_id

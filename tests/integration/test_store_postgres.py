@@ -11,9 +11,10 @@ from handover.errors import UnavailableError
 from handover.fewshot import renew
 from handover.intake import apply_annotation, apply_tasks, delete_tasks, options_for
 from handover.settings import Settings
+from handover.store.columns import Base
 from handover.store.database import Database
 from handover.store.migrate import upgrade
-from handover.store.models import Base, ProjectRow, TaskRow
+from handover.store.models import ProjectRow, TaskRow
 from handover.store.projects import aspects_of
 from handover.store.teacher_examples import stored_examples
 from handover.teaching import examples_of

@@ -13,7 +13,8 @@ from handover.commands.jobs import list_jobs
 from handover.jobs.retrain import remove_workdirs, time_left
 from handover.runtime import Runtime
 from handover.settings import Settings
-from handover.store.models import JobRow, ProjectRow, utcnow
+from handover.store.columns import utcnow
+from handover.store.models import JobRow, ProjectRow
 from handover.store.projects import aspects_of
 
 TRAINING = {

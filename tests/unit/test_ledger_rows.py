@@ -13,8 +13,9 @@ from handover.ledger import StoreLedger
 from handover.prices import Price
 from handover.settings import Settings
 from handover.store import ledger as store
+from handover.store.columns import utcnow
 from handover.store.database import Database
-from handover.store.models import ProjectRow, TeacherBatchRow, TeacherCallRow, utcnow
+from handover.store.models import ProjectRow, TeacherBatchRow, TeacherCallRow
 from handover.store.projects import aspects_of
 from handover.teacher.calls import Call, CallStatus, Outcome
 from handover.teacher.completion import Completion

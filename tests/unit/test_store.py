@@ -11,9 +11,10 @@ from sqlalchemy import inspect, text
 from handover.domain import Aspect, Kind, Label
 from handover.errors import ConfigError, NotFoundError, UnavailableError
 from handover.store import annotations, jobs, projects
+from handover.store.columns import Base
 from handover.store.database import Database
 from handover.store.migrate import upgrade
-from handover.store.models import Base, EventRow, ProjectRow
+from handover.store.models import EventRow, ProjectRow
 from handover.store.secrets import SecretBox
 
 

@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 
 from handover.jobs.queue import JobKind
 from handover.runtime import Runtime
+from handover.store.columns import utcnow
 from handover.store.jobs import ACTIVE, recent_jobs
-from handover.store.models import AspectRow, JobRow, ProjectRow, utcnow
+from handover.store.models import AspectRow, JobRow, ProjectRow
 
 PER_KIND = 5
 ABOUT_ASPECTS = frozenset({JobKind.RETRAIN.value, JobKind.HINTS.value})

@@ -20,7 +20,8 @@ from handover.preannotation import keep_known, missing_of
 from handover.runtime import Runtime
 from handover.serving import Served
 from handover.store import ledger as store
-from handover.store.models import AspectRow, ProjectRow, TaskRow, TeacherBatchRow, utcnow
+from handover.store.columns import utcnow
+from handover.store.models import AspectRow, ProjectRow, TaskRow, TeacherBatchRow
 from handover.store.projects import aspect_of, get_aspect
 from handover.store.tasks import open_tasks
 from handover.teacher.calls import Outcome, Purpose

@@ -26,8 +26,8 @@ from rq.serializers import JSONSerializer
 
 from handover.errors import NotFoundError, UnavailableError
 from handover.store import jobs as job_store
+from handover.store.columns import utcnow
 from handover.store.database import Database
-from handover.store.models import utcnow
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from handover.domain import AnswerStatus
-from handover.store.models import AspectRow, PredictionRow, TaskRow, TeacherAnswerRow, utcnow
+from handover.store.columns import utcnow
+from handover.store.models import AspectRow, PredictionRow, TaskRow, TeacherAnswerRow
 from handover.store.sql import chunks, upsert
 from handover.store.tasks import is_finished
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from handover.store.models import JobRow, utcnow
+from handover.store.columns import utcnow
+from handover.store.models import JobRow
 from handover.store.sql import insert_ignore
 
 ACTIVE = ("queued", "started")

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from handover.store.models import AspectRow, CounterRow, ProjectRow, TeacherBatchRow, TeacherCallRow, utcnow
+from handover.store.columns import utcnow
+from handover.store.models import AspectRow, CounterRow, ProjectRow, TeacherBatchRow, TeacherCallRow
 from handover.store.sql import chunks, insert_ignore
 
 ASKED = "asked"

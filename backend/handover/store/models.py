@@ -2,72 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-from typing import Annotated, Any, ClassVar
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    DateTime,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Text,
-    UniqueConstraint,
-)
-from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
 
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
-
-
-LsId = Annotated[int, mapped_column(BigInteger)]
-"""An id of Label Studio, which may need 64 bits."""
-
-
-def utcnow() -> datetime:
-    """The current time, aware, in UTC."""
-    return datetime.now(timezone.utc)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time in every database (SQLite itself drops the zone)."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times, store UTC."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"naive time {value!r}; times in the store are aware")
-        return value.astimezone(timezone.utc)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give the zone back."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
-
-
-class Base(DeclarativeBase):
-    """Declarative base with named constraints, which migrations on SQLite need."""
-
-    metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map: ClassVar = {dict[str, Any]: JSON, list[Any]: JSON, datetime: UtcDateTime, str: Text}
-
-
-def _cascade(target: str) -> Any:
-    return mapped_column(ForeignKey(target, ondelete="CASCADE"), index=True)
+from handover.store.columns import Base, LsId, cascade, utcnow
 
 
 class ProjectRow(Base):
@@ -106,7 +47,7 @@ class AspectRow(Base):
     __tablename__ = "aspects"
     __table_args__ = (UniqueConstraint("project_id", "name"),)
     id: Mapped[int] = mapped_column(primary_key=True)
-    project_id: Mapped[int] = _cascade("projects.id")
+    project_id: Mapped[int] = cascade("projects.id")
     name: Mapped[str]
     definition: Mapped[dict[str, Any]]
     active: Mapped[bool] = mapped_column(default=True)
@@ -165,7 +106,7 @@ class TaskRow(Base):
         Index("ix_tasks_project_id_split", "project_id", "split"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
-    project_id: Mapped[int] = _cascade("projects.id")
+    project_id: Mapped[int] = cascade("projects.id")
     ls_id: Mapped[LsId]
     data: Mapped[dict[str, Any]]
     text_key: Mapped[str] = mapped_column(default="", index=True)
@@ -191,8 +132,8 @@ class AnnotationRow(Base):
         Index("ix_annotations_project_id_revision", "project_id", "revision"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
-    project_id: Mapped[int] = _cascade("projects.id")
-    task_id: Mapped[int] = _cascade("tasks.id")
+    project_id: Mapped[int] = cascade("projects.id")
+    task_id: Mapped[int] = cascade("tasks.id")
     ls_id: Mapped[LsId] = mapped_column(index=True)
     result: Mapped[list[Any]]
     was_cancelled: Mapped[bool] = mapped_column(default=False)
@@ -214,7 +155,7 @@ class AnnotationHistoryRow(Base):
 
     __tablename__ = "annotation_history"
     id: Mapped[int] = mapped_column(primary_key=True)
-    annotation_id: Mapped[int] = _cascade("annotations.id")
+    annotation_id: Mapped[int] = cascade("annotations.id")
     revision: Mapped[int]
     action: Mapped[str]
     result: Mapped[list[Any]]
@@ -228,7 +169,7 @@ class SetAsideRow(Base):
 
     __tablename__ = "set_asides"
     id: Mapped[int] = mapped_column(primary_key=True)
-    project_id: Mapped[int] = _cascade("projects.id")
+    project_id: Mapped[int] = cascade("projects.id")
     task_id: Mapped[int | None] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), index=True)
     annotation_id: Mapped[int | None] = mapped_column(ForeignKey("annotations.id", ondelete="CASCADE"), index=True)
     subject: Mapped[str]
@@ -279,8 +220,8 @@ class TeacherExampleRow(Base):
     __tablename__ = "teacher_examples"
     __table_args__ = (UniqueConstraint("aspect_id", "position"),)
     id: Mapped[int] = mapped_column(primary_key=True)
-    aspect_id: Mapped[int] = _cascade("aspects.id")
-    task_id: Mapped[int] = _cascade("tasks.id")
+    aspect_id: Mapped[int] = cascade("aspects.id")
+    task_id: Mapped[int] = cascade("tasks.id")
     position: Mapped[int]
     step: Mapped[int]
     wanted: Mapped[int]
@@ -300,7 +241,7 @@ class TeacherBatchRow(Base):
 
     __tablename__ = "teacher_batches"
     id: Mapped[int] = mapped_column(primary_key=True)
-    aspect_id: Mapped[int] = _cascade("aspects.id")
+    aspect_id: Mapped[int] = cascade("aspects.id")
     api_id: Mapped[str] = mapped_column(default="")
     model_id: Mapped[str]
     status: Mapped[str] = mapped_column(default="open", index=True)
@@ -350,8 +291,8 @@ class PredictionRow(Base):
     __tablename__ = "predictions"
     __table_args__ = (UniqueConstraint("task_id", "aspect_id", "version"),)
     id: Mapped[int] = mapped_column(primary_key=True)
-    task_id: Mapped[int] = _cascade("tasks.id")
-    aspect_id: Mapped[int] = _cascade("aspects.id")
+    task_id: Mapped[int] = cascade("tasks.id")
+    aspect_id: Mapped[int] = cascade("aspects.id")
     version: Mapped[str] = mapped_column(index=True)
     status: Mapped[str]
     annotation: Mapped[dict[str, Any] | None]
@@ -367,7 +308,7 @@ class StudentRow(Base):
     __tablename__ = "students"
     __table_args__ = (UniqueConstraint("aspect_id", "version"),)
     id: Mapped[int] = mapped_column(primary_key=True)
-    aspect_id: Mapped[int] = _cascade("aspects.id")
+    aspect_id: Mapped[int] = cascade("aspects.id")
     version: Mapped[str]
     recipe: Mapped[str]
     uri: Mapped[str]
@@ -386,8 +327,8 @@ class EvaluationRow(Base):
 
     __tablename__ = "evaluations"
     id: Mapped[int] = mapped_column(primary_key=True)
-    aspect_id: Mapped[int] = _cascade("aspects.id")
-    student_id: Mapped[int] = _cascade("students.id")
+    aspect_id: Mapped[int] = cascade("aspects.id")
+    student_id: Mapped[int] = cascade("students.id")
     teacher_id: Mapped[str]
     gold_hash: Mapped[str]
     n: Mapped[int]
@@ -408,7 +349,7 @@ class DecisionRow(Base):
 
     __tablename__ = "decisions"
     id: Mapped[int] = mapped_column(primary_key=True)
-    aspect_id: Mapped[int] = _cascade("aspects.id")
+    aspect_id: Mapped[int] = cascade("aspects.id")
     evaluation_id: Mapped[int | None] = mapped_column(ForeignKey("evaluations.id", ondelete="SET NULL"))
     student_id: Mapped[int | None] = mapped_column(ForeignKey("students.id", ondelete="SET NULL"))
     teacher_id: Mapped[str] = mapped_column(default="")
@@ -430,7 +371,7 @@ class FindingRow(Base):
 
     __tablename__ = "findings"
     id: Mapped[int] = mapped_column(primary_key=True)
-    aspect_id: Mapped[int] = _cascade("aspects.id")
+    aspect_id: Mapped[int] = cascade("aspects.id")
     kind: Mapped[str]
     is_warning: Mapped[bool] = mapped_column(default=False)
     text: Mapped[str]
@@ -445,8 +386,8 @@ class HintRow(Base):
     __tablename__ = "hints"
     __table_args__ = (UniqueConstraint("aspect_id", "task_id", "reason"),)
     id: Mapped[int] = mapped_column(primary_key=True)
-    aspect_id: Mapped[int] = _cascade("aspects.id")
-    task_id: Mapped[int] = _cascade("tasks.id")
+    aspect_id: Mapped[int] = cascade("aspects.id")
+    task_id: Mapped[int] = cascade("tasks.id")
     reason: Mapped[str]
     score: Mapped[float]
     given: Mapped[list[Any]]

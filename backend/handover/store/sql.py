@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
-from handover.store.models import Base
+from handover.store.columns import Base
 
 Item = TypeVar("Item")
 CHUNK = 500  # bound parameters per statement; SQLite allows 32,766, older builds 999

@@ -5,7 +5,8 @@ from typing import Any, Literal
 from alembic import context
 from sqlalchemy import Engine, text
 
-from handover.store.models import Base, UtcDateTime
+from handover.store import models  # noqa: F401 - the tables that `alembic revision --autogenerate` compares with
+from handover.store.columns import Base, UtcDateTime
 
 LOCK = 7_416_902  # any fixed number: two servers that start together must not migrate at once
 
