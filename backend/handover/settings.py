@@ -167,6 +167,12 @@ class Settings(BaseSettings):
         le=10,
         description="…but at least this share of the training data must be new, so that cost grows slowly.",
     )
+    warm_from: int = Field(
+        1000,
+        ge=0,
+        description="From so many train texts on, a training without silver goes on from the last student's weights. "
+        "0: every training starts anew.",
+    )
     min_train: int = Field(
         40,
         ge=4,

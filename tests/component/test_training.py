@@ -30,6 +30,7 @@ from handover.student.training import (
     pick_checkpoint,
     train_student,
 )
+from handover.student.training_set import Origin
 from tests.texts import SECRET, STAGE, TERMS, choice, entities
 
 QUICK = TrainOptions(max_steps=20, recipes=("choice-bow",))
@@ -143,6 +144,33 @@ def test_train_student_gives_the_same_student_again(quick: Quick, tmp_path: Path
     again = train_student(STAGE, TrainingSet(EXAMPLES.train[::-1], EXAMPLES.dev), options=QUICK, workdir=tmp_path)
     models = [(trained.path / "textcat" / "model").read_bytes() for trained in (quick.trained, again)]
     assert models[0] == models[1]
+
+
+@pytest.mark.parametrize("kind", ["choice", "entities"])
+def test_train_student_goes_on_from_an_earlier_one(
+    kind: str, choice_student: TrainedStudent, entities_student: TrainedStudent, tmp_path: Path
+) -> None:
+    aspect, make, earlier = {
+        "choice": (STAGE, choice, choice_student),
+        "entities": (TERMS, entities, entities_student),
+    }[kind]
+    examples = TrainingSet(train=make(30), dev=make(8, start=50), silver=make(10, start=70))
+    options = TrainOptions(max_steps=1, recipes=(earlier.recipe,))
+    anew = train_student(aspect, examples, options=options, workdir=tmp_path / "anew")
+    origin = Origin(earlier.path, "earlier", earlier.recipe, trained_anew=24)
+    warm = train_student(aspect, examples, options=replace(options, origin=origin), workdir=tmp_path / "warm")
+
+    def sure(labels: str, where: str) -> float:
+        """How sure the last model is about dev, on average."""
+        nlp = load_student(tmp_path / where / (earlier.recipe + labels) / "model-last")
+        answers = predict(nlp, [e.text for e in examples.dev], aspect)
+        return float(np.mean([answer.score for answer in answers]))
+
+    assert sure("", "warm") > sure("", "anew") + 0.1
+    assert sure("+silver", "warm") == sure("+silver", "anew"), "with silver it starts anew"
+    assert (anew.report["origin"], warm.used_silver) == (None, False)
+    assert warm.report["origin"] == {"version": "earlier", "trained_anew": 24}
+    assert str(earlier.path) not in (warm.path / "config.cfg").read_text(), "it does not need the earlier one"
 
 
 def test_train_student_leaves_the_global_random_state_alone(quick: Quick) -> None:

@@ -16,6 +16,7 @@ from handover.errors import TrainingError
 from handover.examples import Examples, LabelledTask, load_examples
 from handover.fewshot import renew
 from handover.intake import text_of
+from handover.jobs.origin import find_origin
 from handover.jobs.queue import JobKind
 from handover.jobs.settle import look_and_settle
 from handover.jobs.trigger import is_due
@@ -31,6 +32,7 @@ from handover.student.candidates import Budget
 from handover.student.recipes import chosen_recipes
 from handover.student.resources import find_resources
 from handover.student.training import LabelledText, TrainedStudent, TrainingSet, TrainOptions, train_student
+from handover.student.training_set import Origin
 from handover.student.version import student_version
 from handover.versions import teacher_version
 
@@ -131,7 +133,8 @@ def _check_enough(runtime: Runtime, snapshot: Snapshot) -> None:
 
 def _train_once(runtime: Runtime, snapshot: Snapshot, progress: Progress) -> StudentRow:
     """The student of this content: the one that is stored already, or a freshly trained one."""
-    options = _options(runtime.settings, snapshot.aspect)
+    origin = find_origin(runtime, snapshot.row, len(snapshot.examples.train))
+    options = _options(runtime.settings, snapshot.aspect, origin)
     version = student_version(snapshot.aspect, snapshot.training_set, options)
     with runtime.database.read() as session:
         known = student_by_version(session, snapshot.row.id, version)
@@ -142,7 +145,7 @@ def _train_once(runtime: Runtime, snapshot: Snapshot, progress: Progress) -> Stu
     return known
 
 
-def _options(settings: Settings, aspect: Aspect) -> TrainOptions:
+def _options(settings: Settings, aspect: Aspect, origin: Origin | None) -> TrainOptions:
     resources = find_resources(
         encoder=settings.encoder,
         vectors=settings.vectors,
@@ -156,6 +159,7 @@ def _options(settings: Settings, aspect: Aspect) -> TrainOptions:
         recipes=chosen_recipes(aspect.kind, settings.recipes),
         resources=resources,
         budget=Budget(settings.max_model_mb, settings.min_words_per_second),
+        origin=origin,
     )
 
 

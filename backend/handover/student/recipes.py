@@ -30,6 +30,9 @@ NEEDS = {
 OWN_STEPS = frozenset({"head", "transformer"})
 """Recipes whose own limit of steps is kept when the setting allows more: theirs are dear, or do nothing."""
 
+GO_ON = frozenset({"choice-cnn", "choice-bow", "entities-cnn"})
+"""Recipes that may go on from the weights of an earlier student; measured in docs/recipes.md."""
+
 _STRONGEST = ("transformer", "head", "vectors")
 
 AUTO = "auto"

@@ -72,9 +72,16 @@ def write_labels(aspect: Aspect, path: Path) -> None:
 
 
 def run_recipe(
-    name: str, *, folder: Path, train_path: Path, options: TrainOptions, on_progress: Listener
+    name: str,
+    *,
+    folder: Path,
+    train_path: Path,
+    options: TrainOptions,
+    on_progress: Listener,
+    origin: Path | None = None,
 ) -> tuple[Path, Path]:
-    """Train a recipe on `train_path`, with dev.spacy and labels.json beside it.
+    """Train a recipe on `train_path`, with dev.spacy and labels.json beside it; from the weights of the student in
+    `origin`, which was trained with the same recipe and labels, if there is one.
 
     Returns the folders of the model that spaCy found best on dev, and of the last one.
 
@@ -95,9 +102,18 @@ def run_recipe(
     config = load_config_from_str(recipe_text(name), overrides=overrides)
     own_limit = config["training"]["max_steps"] if short_name(name) in OWN_STEPS else options.max_steps
     config["training"]["max_steps"] = min(options.max_steps, own_limit)
+    if origin is not None:
+        _go_on_from(config, origin)
     config.to_disk(folder / "config.cfg")
     _train(name, config, folder, on_progress)
     return folder / DIR_MODEL_BEST, folder / DIR_MODEL_LAST
+
+
+def _go_on_from(config: Config, origin: Path) -> None:
+    """Take the components from a trained pipeline (https://spacy.io/usage/training#config-components)."""
+    for name in config["nlp"]["pipeline"]:
+        config["components"][name] = {"source": str(origin)}
+        config["initialize"]["components"].pop(name, None)
 
 
 def _learned_settings(recipe: Config, train_path: Path) -> dict[str, object]:

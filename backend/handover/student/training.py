@@ -18,7 +18,7 @@ from handover.student.readings import read_texts
 from handover.student.recipes import recipe_names
 from handover.student.silver import Repaired, repair_silver
 from handover.student.thresholds import set_thresholds
-from handover.student.training_set import LabelledText, TrainingSet, TrainOptions, prepare
+from handover.student.training_set import LabelledText, Origin, TrainingSet, TrainOptions, prepare
 
 __all__ = ["LabelledText", "TrainOptions", "TrainedStudent", "TrainingSet", "train_student"]
 
@@ -54,9 +54,10 @@ def train_student(
     Silver is repaired where that is better on train (see `silver`). It helps on some aspects and hurts on others,
     and so do networks against bags of words; dev decides. When a large recipe turns out best, it answers for the
     pool and the others are trained on that too (see `distill`). Only a candidate within the budget is kept (see
-    `choose`). `workdir` is an empty folder for data,
-    configs and models. `on_progress` gets a dict (recipe, silver, candidate, candidates, epoch, step,
-    max_steps, score, loss) at each evaluation and may raise to stop.
+    `choose`). `workdir` is an empty folder for data, configs and models. `on_progress` gets a dict (recipe, silver,
+    candidate, candidates, epoch, step, max_steps, score, loss) at each evaluation and may raise to stop.
+
+    With `options.origin` its recipe goes on from that student's weights, where it learns from people alone.
 
     The same examples, options and spaCy give the same student on the same machine. Raises TrainingError when
     the examples are too few or one-sided or no candidate is within the budget, ConfigError for an unknown recipe
@@ -142,9 +143,11 @@ class _Training:
 
     def report(self, best: Candidate) -> dict[str, Any]:
         """All about the candidates, in JSON values."""
-        budget, scores = self.options.budget, self._details[best.run]
+        budget, scores, origin = self.options.budget, self._details[best.run], self._origin_of(best.run)
         return {
+            "origin": {"version": origin.version, "trained_anew": origin.trained_anew} if origin else None,
             "metric": scores.metric,
+            "labels": list(self.aspect.label_names),
             "n_train": len(self.examples.train),
             "n_dev": len(self.examples.dev),
             "n_silver": len(self.examples.silver),
@@ -172,11 +175,15 @@ class _Training:
         cost = measure(load_student(path), path, [e.text for e in (*dev, *self.examples.train)])
         return Candidate(run, scores.value, seconds=seconds, steps=steps, cost=cost, path=path)
 
+    def _origin_of(self, run: Run) -> Origin | None:
+        origin = self.options.origin
+        return origin if origin is not None and run == Run(origin.recipe) else None
+
     def _run(self, run: Run, told: dict[str, Any]) -> tuple[Path, Path, int]:
         """The best model, the last one, and the number of steps."""
         from handover.student import spacy_run  # noqa: PLC0415 - heavy
 
-        steps = 0
+        steps, origin = 0, self._origin_of(run)
 
         def listen(info: dict[str, Any]) -> None:
             nonlocal steps
@@ -189,6 +196,7 @@ class _Training:
             train_path=self._workdir / "data" / f"train{run.suffix}.spacy",
             options=self.options,
             on_progress=listen,
+            origin=origin.path if origin else None,
         )
         return best, last, steps
 

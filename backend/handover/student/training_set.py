@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from handover.domain import Annotation, Aspect, Kind
 from handover.errors import TrainingError
@@ -45,6 +46,19 @@ class TrainingSet:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """A student, trained on people's annotations alone, from whose weights its recipe goes on.
+
+    `trained_anew` is the number of train texts of the last training that started anew, of those it comes from.
+    """
+
+    path: Path
+    version: str
+    recipe: str
+    trained_anew: int
+
+
+@dataclass(frozen=True)
 class TrainOptions:
     """How to train. `recipes` are names of files in `recipes/`; empty: the default ones of the kind."""
 
@@ -54,6 +68,7 @@ class TrainOptions:
     recipes: tuple[str, ...] = ()
     resources: Resources = field(default_factory=Resources)
     budget: Budget = field(default_factory=Budget)
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ TRAINER = 3
 
 def student_version(aspect: Aspect, examples: TrainingSet, options: TrainOptions) -> str:
     """12 hex digits of the SHA-256 over training data, recipes, seed, steps, language, aspect, what else is used,
-    budget and spaCy's minor version. The order of the examples does not count.
+    budget, the student it goes on from and spaCy's minor version. The order of the examples does not count.
 
     Raises ConfigError for an unknown recipe.
     """
@@ -30,6 +30,7 @@ def student_version(aspect: Aspect, examples: TrainingSet, options: TrainOptions
         "recipes": [[name, recipe_text(name)] for name in names],
         "options": [options.seed, options.max_steps, options.language],
         "resources": options.resources.identity,
+        "origin": options.origin.version if options.origin else None,
         "budget": [budget.max_megabytes, budget.min_words_per_second],
         "data": [_keys(part) for part in (examples.train, examples.dev, examples.silver, examples.answers)],
     }

@@ -13,7 +13,7 @@ from handover.errors import ConfigError
 from handover.student import recipes
 from handover.student.candidates import Budget
 from handover.student.resources import Resources
-from handover.student.training_set import LabelledText, TrainingSet, TrainOptions
+from handover.student.training_set import LabelledText, Origin, TrainingSet, TrainOptions
 from handover.student.version import student_version
 from tests.texts import STAGE, TRADES, choice, related
 
@@ -40,6 +40,7 @@ def test_version_is_twelve_hex_digits_and_independent_of_order() -> None:
         (STAGE, EXAMPLES, replace(OPTIONS, budget=Budget(max_megabytes=6))),
         (STAGE, EXAMPLES, replace(OPTIONS, resources=Resources(vectors="en_core_web_md"))),
         (STAGE, EXAMPLES, replace(OPTIONS, max_steps=801)),
+        (STAGE, EXAMPLES, replace(OPTIONS, origin=Origin(Path("earlier"), "earlier", "choice-cnn", 6))),
         (STAGE, EXAMPLES, replace(OPTIONS, language="de")),
         (STAGE, EXAMPLES, replace(OPTIONS, recipes=("choice-bow",))),
         (replace(STAGE, name="other"), EXAMPLES, OPTIONS),
