@@ -19,8 +19,9 @@ from typing import Any
 
 from handover.student.resources import find_resources
 from scripts.benchmarks.quality_cells import METHODS, Setup, run_cell, speed_ratio, teacher_score
-from scripts.benchmarks.quality_data import SAMPLE_SETS, SETS, BenchmarkSet, load_set
+from scripts.benchmarks.quality_data import SAMPLE_SETS, SETS, load_set
 from scripts.benchmarks.quality_table import ablation_table, main_table
+from scripts.benchmarks.sets import BenchSet
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,9 +64,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _cells(
-    options: argparse.Namespace, sets: Sequence[BenchmarkSet]
-) -> Iterator[tuple[BenchmarkSet, int | None, str, int]]:
+def _cells(options: argparse.Namespace, sets: Sequence[BenchSet]) -> Iterator[tuple[BenchSet, int | None, str, int]]:
     if options.tables_only:
         return
     for seed in options.seeds:
@@ -75,7 +74,7 @@ def _cells(
                     yield data, None if size == "all" else int(size), method, seed
 
 
-def _measure(data: BenchmarkSet, size: int | None, method: str, seed: int, *, setup: Setup, cache: Path) -> None:
+def _measure(data: BenchSet, size: int | None, method: str, seed: int, *, setup: Setup, cache: Path) -> None:
     path = cache / f"{data.name}.{size or 'all'}.{method}.{seed}.json"
     if path.is_file():
         return
@@ -95,12 +94,12 @@ def _measure(data: BenchmarkSet, size: int | None, method: str, seed: int, *, se
     )
 
 
-def _add_speed(data: BenchmarkSet, rows: Sequence[dict[str, Any]], workdir: Path) -> None:
+def _add_speed(data: BenchSet, rows: Sequence[dict[str, Any]], workdir: Path) -> None:
     row = next(row for row in rows if row["name"] == "cnn")
     row["speed"], row["speed_ratio"] = speed_ratio(data, workdir / row["recipe"] / row["checkpoint"])
 
 
-def _tables(options: argparse.Namespace, sets: Sequence[BenchmarkSet]) -> str:
+def _tables(options: argparse.Namespace, sets: Sequence[BenchSet]) -> str:
     cells: dict[tuple[str, str, str], list[list[dict[str, Any]]]] = {}
     for path in sorted(options.cache.glob("*.json")):
         name, size, method, _seed = path.name.removesuffix(".json").split(".")

@@ -24,7 +24,8 @@ from handover.student.pipeline import load_student, predict
 from handover.student.recipes import chosen_recipes
 from handover.student.resources import Resources
 from handover.student.training import TrainOptions, train_student
-from scripts.benchmarks.quality_data import BenchmarkSet
+from scripts.benchmarks.quality_data import annotated
+from scripts.benchmarks.sets import BenchSet
 
 METHODS = {
     "quickstart": "spaCy's quickstart configuration (CPU, efficiency), people's annotations alone",
@@ -45,11 +46,11 @@ class Setup:
     quickstart_steps: int
 
 
-def run_cell(data: BenchmarkSet, size: int | None, method: str, seed: int, *, setup: Setup, workdir: Path) -> list[Any]:
+def run_cell(data: BenchSet, size: int | None, method: str, seed: int, *, setup: Setup, workdir: Path) -> list[Any]:
     """Train and score; one row per candidate, and the row of the one that is kept is marked `kept`."""
     if method == "quickstart":
         return [_quickstart(data, size, seed, steps=setup.quickstart_steps, workdir=workdir)]
-    examples = data.examples(size, seed)
+    examples = annotated(data, size, seed)
     if method == "unrepaired":
         examples = replace(examples, answers=())
     options = _options(data.aspect.kind, method, setup=setup, seed=seed)
@@ -66,18 +67,18 @@ def run_cell(data: BenchmarkSet, size: int | None, method: str, seed: int, *, se
     return [{**row, "silver_repair": trained.report["silver_repair"]} for row in rows]
 
 
-def eval_score(data: BenchmarkSet, nlp: Language) -> float:
+def eval_score(data: BenchSet, nlp: Language) -> float:
     """The aspect's metric on the set's eval rows."""
     answers = [answer.annotation for answer in predict(nlp, [row.text for row in data.eval], data.aspect)]
     return _score(data, answers)
 
 
-def teacher_score(data: BenchmarkSet) -> float:
+def teacher_score(data: BenchSet) -> float:
     """The same for the teacher's answers."""
     return _score(data, [row.teacher for row in data.eval])
 
 
-def speed_ratio(data: BenchmarkSet, path: Path, *, rounds: int = 7) -> tuple[float, float]:
+def speed_ratio(data: BenchSet, path: Path, *, rounds: int = 7) -> tuple[float, float]:
     """Words per second of a saved student, and as a ratio to spaCy's default component of the same kind, untrained,
     in turn on the same texts; medians."""
     blank = spacy.blank("en")
@@ -101,7 +102,7 @@ def _words_per_second(nlp: Language, texts: Sequence[str]) -> float:
     return words / (time.perf_counter() - started)
 
 
-def _score(data: BenchmarkSet, answers: Sequence[Annotation | None]) -> float:
+def _score(data: BenchSet, answers: Sequence[Annotation | None]) -> float:
     references = [row.gold for row in data.eval]
     return score(data.aspect.kind, data.aspect.label_names, references, answers).value
 
@@ -118,12 +119,12 @@ def _options(kind: Kind, method: str, *, setup: Setup, seed: int) -> TrainOption
     return TrainOptions(seed=seed, max_steps=setup.max_steps, recipes=recipes, resources=resources)
 
 
-def _quickstart(data: BenchmarkSet, size: int | None, seed: int, *, steps: int, workdir: Path) -> dict[str, Any]:
+def _quickstart(data: BenchSet, size: int | None, seed: int, *, steps: int, workdir: Path) -> dict[str, Any]:
     """What `spacy init config --optimize efficiency` and `spacy train` make of people's annotations."""
     component = COMPONENTS[data.aspect.kind]
     config = init_config(lang="en", pipeline=[component], optimize="efficiency", gpu=False, silent=True)
     nlp = spacy.blank("en")
-    examples = data.examples(size, seed)
+    examples = annotated(data, size, seed)
     for name, part in (("train", examples.train), ("dev", examples.dev)):
         spacy_run.write_docs(nlp, data.aspect, part, workdir / f"{name}.spacy")
         config["paths"][name] = str(workdir / f"{name}.spacy")

@@ -57,22 +57,24 @@ def read_sets(folder: Path, names: Sequence[str] = ()) -> Iterator[BenchSet]:
     """
     known = sorted(path.parent.name for path in folder.glob("*/train.jsonl"))
     for name in known:
-        parts = [_rows(folder / name / f"{part}.jsonl") for part in ("train", "eval")]
+        parts = [read_rows(folder / name / f"{part}.jsonl") for part in ("train", "eval")]
         value = parts[0][0]["gold"]
         for aspect in sorted(value) if isinstance(value, dict) else [""]:
             full = f"{name}.{aspect}" if aspect else name
             if not names or name in names or full in names:
-                yield _bench_set(full, aspect, *parts)
+                yield bench_set(full, aspect, *parts)
     missing = {name.partition(".")[0] for name in names} - set(known)
     if missing:
         raise FileNotFoundError(f"{folder} has no set {', '.join(sorted(missing))} (has: {', '.join(known)}).")
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON Lines file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _bench_set(name: str, part: str, train: list[dict[str, Any]], held_out: list[dict[str, Any]]) -> BenchSet:
+def bench_set(name: str, part: str, train: list[dict[str, Any]], held_out: list[dict[str, Any]]) -> BenchSet:
+    """A set of rows; `part` is the aspect where answers are a label per aspect, else empty."""
     items = [tuple(_item(row, part) for row in rows) for rows in (train, held_out)]
     everything = [item.gold for rows in items for item in rows]
     kind = Kind.CHOICE if any(a.cats for a in everything) else Kind.ENTITIES

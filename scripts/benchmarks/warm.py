@@ -21,7 +21,8 @@ from handover.student.pipeline import load_student
 from handover.student.training import LabelledText, TrainedStudent, TrainingSet, TrainOptions, train_student
 from handover.student.training_set import Origin
 from scripts.benchmarks.quality_cells import eval_score
-from scripts.benchmarks.quality_data import SETS, BenchmarkSet, load_set
+from scripts.benchmarks.quality_data import SETS, load_set
+from scripts.benchmarks.sets import BenchSet
 
 RECIPES = {Kind.CHOICE: "choice-cnn", Kind.ENTITIES: "entities-cnn"}
 DEV_EVERY = 5
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     )
 
 
-def _measure(data: BenchmarkSet, sizes: Sequence[int], max_steps: int) -> list[tuple[float, float]]:
+def _measure(data: BenchSet, sizes: Sequence[int], max_steps: int) -> list[tuple[float, float]]:
     """Per size after the first: the difference of the scores on eval, and the ratio of the seconds."""
     recipe, found = RECIPES[data.aspect.kind], []
     with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +72,7 @@ def _measure(data: BenchmarkSet, sizes: Sequence[int], max_steps: int) -> list[t
     return found
 
 
-def grown(data: BenchmarkSet, size: int) -> TrainingSet:
+def grown(data: BenchSet, size: int) -> TrainingSet:
     """The first `size` rows, always in the same order; every fifth is dev."""
     rows = list(data.train)
     random.Random(0).shuffle(rows)
@@ -81,7 +82,7 @@ def grown(data: BenchmarkSet, size: int) -> TrainingSet:
 
 
 def _train(
-    data: BenchmarkSet, examples: TrainingSet, options: TrainOptions, folder: Path
+    data: BenchSet, examples: TrainingSet, options: TrainOptions, folder: Path
 ) -> tuple[TrainedStudent, float, float]:
     started = time.monotonic()
     trained = train_student(data.aspect, examples, options=options, workdir=folder)

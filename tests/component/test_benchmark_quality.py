@@ -11,7 +11,7 @@ from handover.domain import Kind
 from handover.student.resources import Resources
 from scripts.benchmarks import quality
 from scripts.benchmarks.quality_cells import Setup, run_cell
-from scripts.benchmarks.quality_data import load_set
+from scripts.benchmarks.quality_data import annotated, load_set
 from scripts.benchmarks.quality_table import ablation_table, main_table
 
 
@@ -32,15 +32,15 @@ def bench(tmp_path: Path) -> Path:
 def test_examples_of_a_set_share_no_text(bench: Path) -> None:
     data = load_set("issues", bench)
     assert (data.aspect.kind, data.aspect.label_names) == (Kind.CHOICE, ("Bug", "Docs"))
-    examples = data.examples(20, 0)
+    examples = annotated(data, 20, 0)
     parts = [{e.text for e in part} for part in (examples.train, examples.dev, examples.silver)]
     assert [len(part) for part in parts] == [16, 4, 20]
     assert len(set.union(*parts)) == 40
     assert [e.text for e in examples.answers] == [e.text for e in examples.train]
     assert {e.annotation.cats for e in examples.silver} == {("Bug",)}
-    everything = data.examples(None, 0)
+    everything = annotated(data, None, 0)
     assert (len(everything.train), len(everything.dev), everything.silver) == (32, 8, ())
-    assert data.examples(20, 1) != examples
+    assert annotated(data, 20, 1) != examples
 
 
 def test_entities_of_a_set(bench: Path) -> None:
@@ -50,7 +50,7 @@ def test_entities_of_a_set(bench: Path) -> None:
 
 
 def test_load_set_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="expected a folder per set"):
+    with pytest.raises(SystemExit, match=r"has no set issues .* Expected a folder per set"):
         load_set("issues", tmp_path)
 
 
