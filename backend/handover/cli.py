@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from handover import __version__, cli_decisions
+from handover import __version__
+from handover.cli_decisions import app as decisions_app
 from handover.cli_export import app as export_app
 from handover.cli_support import AspectOption, ProjectOption, console, sentences
 from handover.cli_support import say as _say
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(decisions_app)
 app.add_typer(export_app)
 app.add_typer(teacher_app, name="teacher")
 
@@ -273,6 +275,3 @@ def sync(
                 _say(line)
         finally:
             runtime.close()
-
-
-cli_decisions.add_commands(app)

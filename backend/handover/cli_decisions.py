@@ -19,10 +19,7 @@ AuthorOption = Annotated[str, typer.Option("--as", help="Who decides; without it
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def add_commands(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    for command in (promote, rollback, pin, unpin, decisions, utility, forecast):
-        app.command()(command)
+app = typer.Typer()
 
 
 @contextmanager
@@ -37,6 +34,7 @@ def _runtime(*, needs_redis: bool = True) -> Iterator[Runtime]:
             runtime.close()
 
 
+@app.command()
 def promote(
     project: ProjectOption,
     reason: ReasonOption,
@@ -52,6 +50,7 @@ def promote(
         say(decide.promote(runtime, person, ls_project_id=project, aspect=aspect, version=version))
 
 
+@app.command()
 def rollback(
     project: ProjectOption,
     reason: ReasonOption,
@@ -67,6 +66,7 @@ def rollback(
         say(decide.rollback(runtime, person, ls_project_id=project, aspect=aspect, to=to))
 
 
+@app.command()
 def pin(
     project: ProjectOption,
     reason: ReasonOption,
@@ -82,6 +82,7 @@ def pin(
         say(decide.pin(runtime, person, ls_project_id=project, aspect=aspect, target=target))
 
 
+@app.command()
 def unpin(project: ProjectOption, reason: ReasonOption, aspect: AspectOption = "", author: AuthorOption = "") -> None:
     """Let gate and watch decide again."""
     from handover.commands import decide
@@ -90,6 +91,7 @@ def unpin(project: ProjectOption, reason: ReasonOption, aspect: AspectOption = "
         say(decide.unpin(runtime, decide.Person(author, reason), ls_project_id=project, aspect=aspect))
 
 
+@app.command()
 def decisions(project: ProjectOption, aspect: AspectOption = "", as_json: JsonOption = False) -> None:
     """Show all decisions about who serves, newest first: who, when, on how much gold, and why."""
     from handover.commands.decisions import lines_of, read_decisions
@@ -104,6 +106,7 @@ def decisions(project: ProjectOption, aspect: AspectOption = "", as_json: JsonOp
             console.print(line, markup=False)
 
 
+@app.command()
 def utility(project: ProjectOption, aspect: AspectOption = "", as_json: JsonOption = False) -> None:
     """Show what the suggestions are worth: accepted untouched, time per task, and how far they pull people along."""
     from handover.commands.utility import lines_of
@@ -119,6 +122,7 @@ def utility(project: ProjectOption, aspect: AspectOption = "", as_json: JsonOpti
             console.print(line, markup=False)
 
 
+@app.command()
 def forecast(project: ProjectOption, aspect: AspectOption = "") -> None:
     """Enqueue a forecast: how many more tasks until the student beats the teacher, and which labels are flat."""
     from handover.jobs.queue import JobKind
