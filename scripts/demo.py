@@ -25,6 +25,7 @@ from scripts.simulate import Annotator, Tally, annotate
 from scripts.stack import EMAIL, PASSWORD, ROOT, Backend, LabelStudio, StackError, stopping
 
 DATA = ROOT / "demo-data"
+COMMAND = Path(sys.executable).with_name("handover")
 MUST_HAND_OVER = "stage"
 
 
@@ -70,6 +71,7 @@ def _run(folder: Path, passes: Sequence[Pass], options: argparse.Namespace) -> i
         label_studio.start()
         say("Starting the backend and a worker ...")
         backend.start()
+        backend.write_settings()
         token = label_studio.token()
         projects = {p.name: _connect(backend, label_studio, token, p) for p in passes}
         _show_urls(label_studio, projects, passes)
@@ -125,6 +127,7 @@ def _show_urls(label_studio: LabelStudio, projects: dict[str, int], passes: Sequ
 
 def _wait(label_studio: LabelStudio, backend: Backend) -> int:
     say(f"Backend: {backend.url}   Logs: {backend.folder}")
+    say(f"Commands, in another shell: cd {backend.folder} && {COMMAND} status")
     say("Annotate in the browser. After some dozens of tasks a student is trained; Ctrl-C stops everything.")
     shown = ""
     while True:

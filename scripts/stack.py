@@ -194,6 +194,14 @@ class Backend:
         self.server = Server("handover serve", handover("serve"), self.env, self.folder / "serve.log")
         self.workers: list[Server] = []
 
+    def write_settings(self) -> Path:
+        """Write the settings into a `.env` file, which `handover` reads in the folder it is called in."""
+        path = self.folder / ".env"
+        path.touch(mode=0o600)
+        settings = {name: value for name, value in self.env.items() if name.startswith("HANDOVER_")}
+        path.write_text("".join(f"{name}='{value}'\n" for name, value in settings.items()), encoding="utf-8")
+        return path
+
     def start(self, *, workers: int = 1, timeout: float = 90.0) -> Backend:
         """Start the server, wait for it, and start workers."""
         self.server.start()

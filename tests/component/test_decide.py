@@ -135,4 +135,4 @@ def test_cli_shows_the_decision_log(world: World) -> None:
     code, output = run("decisions", "-p", "7", "--json")
     assert [row["author"] for row in json.loads(output)] == ["Anna"]
     code, output = run("promote", "-p", "9", "--reason", "x")
-    assert (code, "Project 9 has no aspect" in output) == (1, True)
+    assert (code, "Project 9 is not connected" in output) == (1, True)

@@ -61,6 +61,16 @@ def test_connect_again_changes_nothing(api: httpx.Client, sides: Market, token: 
     assert len([hook for hook in api.get("/api/webhooks/").json() if hook["project"] == sides.ls_id]) == 1
 
 
+def test_connect_that_fails_leaves_no_webhook_behind(api: httpx.Client, sides: Market, token: str) -> None:
+    ls_id = api.post("/api/projects/", json={"title": "Other", "label_config": CONFIG}).json()["id"]
+    sides.backend.env["HANDOVER_PUBLIC_URL"] = "http://127.0.0.1:9"
+    done = sides.backend.run("connect", "--token-stdin", "--project", str(ls_id), stdin=token + "\n")
+    del sides.backend.env["HANDOVER_PUBLIC_URL"]
+    assert done.returncode == 1
+    assert "Label Studio could not connect to this backend at http://127.0.0.1:9." in done.stderr
+    assert api.get("/api/webhooks/", params={"project": ls_id}).json() == []
+
+
 def test_gold_tasks_hold_no_prediction_and_all_others_do(api: httpx.Client, sides: Market) -> None:
     status = sides.status()
     tasks = tasks_of(api, sides)

@@ -39,7 +39,7 @@ def test_cli_status_of_nothing_says_what_to_do_next() -> None:
     [
         (("export", "-p", "4", "-o", "x"), "Project 4 is not connected. `handover status` lists the projects."),
         (("export", "--all", "-o", "x"), "The store has no aspect ''."),
-        (("retrain", "-p", "4", "-a", "stage"), "Project 4 has no aspect 'stage'"),
+        (("retrain", "-p", "4", "-a", "stage"), "Project 4 is not connected."),
         (("cancel", "nope"), "Job 'nope' neither waits nor runs. There is no such job; see `handover jobs`."),
         (("sync",), "No such project is connected. Run `handover connect` first"),
         (("connect", "--token-stdin"), "Nothing to connect: give --project ID, or --config FILE.xml"),
@@ -52,6 +52,15 @@ def test_cli_shows_an_error_as_a_sentence(monkeypatch: pytest.MonkeyPatch, argum
     assert says in output
     assert "Traceback" not in output
     assert "a-token" not in output
+
+
+def test_cli_connect_takes_a_project_or_a_config(tmp_path: Path) -> None:
+    config = tmp_path / "x.xml"
+    config.write_text("<View/>")
+    code, output = run("connect", "--token-stdin", "-p", "4", "--config", str(config), stdin="a-token\n")
+    assert (code, "Give --project or --config, not both" in output) == (1, True)
+    code, output = run("connect", "--token-stdin", "-p", "4", stdin="\n")
+    assert (code, "The token is empty" in output) == (1, True)
 
 
 @pytest.mark.parametrize("arguments", [(), ("-p", "4", "--all")])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from pydantic import ValidationError
 
-from handover.commands.serve import check_exposure
+from handover.commands.serve import check_exposure, check_port
 from handover.errors import ConfigError
 from handover.settings import Settings
 from scripts.settings_docs import main
@@ -56,3 +58,12 @@ def test_settings_without_secrets_keep_the_server_on_this_machine(host: str, sec
     else:
         with pytest.raises(ConfigError, match="HANDOVER_WEBHOOK_SECRET"):
             check_exposure(settings)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_settings_with_a_port_in_use_are_told_at_once(host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"Cannot listen on {host}:{port} .* HANDOVER_PORT"):
+            check_port(Settings(host=host, port=port))
+    check_port(Settings(host=host, port=port))

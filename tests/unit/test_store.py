@@ -10,12 +10,14 @@ from sqlalchemy import inspect, text
 
 from handover.domain import Aspect, Kind, Label
 from handover.errors import ConfigError, NotFoundError, UnavailableError
+from handover.intake import apply_config
 from handover.store import annotations, jobs, projects
 from handover.store.columns import Base
 from handover.store.database import Database
 from handover.store.migrate import upgrade
 from handover.store.models import EventRow, ProjectRow
 from handover.store.secrets import SecretBox
+from tests.projects import CHOICE_CONFIG, ENTITY_CONFIG
 
 
 def test_migrations_make_the_tables_that_the_models_describe(database: Database) -> None:
@@ -86,6 +88,16 @@ def test_find_aspect_names_the_aspects_there_are(database: Database, project: Pr
         assert projects.find_aspect(session, ls_project_id=7, name="").name == "stage"
         with pytest.raises(NotFoundError, match=r"no aspect 'stag' \(has: stage\)"):
             projects.find_aspect(session, ls_project_id=7, name="stag")
+        with pytest.raises(NotFoundError, match="Project 8 is not connected"):
+            projects.find_aspect(session, ls_project_id=8, name="")
+
+
+def test_find_aspect_asks_which_one_where_there_are_several(database: Database, project: ProjectRow) -> None:
+    both = CHOICE_CONFIG.replace("</View>", ENTITY_CONFIG.split("<View>")[1].split("<Text")[0] + "</View>")
+    with database.write() as session:
+        apply_config(session, project, both, max_text_chars=100)
+    with database.read() as session, pytest.raises(NotFoundError, match=r"several aspects: stage, terms\. Say"):
+        projects.find_aspect(session, ls_project_id=7, name="")
 
 
 def test_secrets_are_not_in_the_clear_in_the_database(database: Database, tmp_path) -> None:

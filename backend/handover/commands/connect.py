@@ -68,8 +68,14 @@ def connect(runtime: Runtime, request: ConnectRequest, *, token: str, say: Say) 
     The backend has to be running, because Label Studio asks it at once.
     """
     settings = runtime.settings
+    if not token.strip():
+        raise ConfigError("The token is empty. Copy it from Account & Settings in Label Studio.")
     if not token.isascii() or not token.isprintable():
         raise ConfigError("The token holds characters that no token has. Copy it again from Account & Settings.")
+    if request.project is not None and request.config is not None:
+        raise ConfigError(
+            "Give --project or --config, not both: a project that exists has a labeling config, which stays as it is."
+        )
     if request.project is None and request.config is None:
         raise ConfigError("Nothing to connect: give --project ID, or --config FILE.xml to create a project.")
     client = LabelStudioClient(settings.label_studio_url, token, timeout=settings.label_studio_timeout)
@@ -207,6 +213,11 @@ def _register(
         return project_id, project.live_version or version_of(served)
 
 
+def _is_connected(runtime: Runtime, project_id: int) -> bool:
+    with runtime.database.read() as session:
+        return get_project(session, project_id).ls_ml_backend_id is not None
+
+
 def _connect_backend(
     runtime: Runtime, client: LabelStudioClient, project_id: int, info: ProjectInfo, version: str, say: Say
 ) -> None:
@@ -218,6 +229,9 @@ def _connect_backend(
     try:
         backend_id = client.ensure_ml_backend(info.id, url, title=version, auth=runtime.basic_auth)
     except HandoverError as error:
+        if not _is_connected(runtime, project_id):
+            with contextlib.suppress(HandoverError):
+                client.delete_webhook(webhook_id)
         raise ConfigError(
             f"Label Studio could not connect to this backend at {url}. Is `handover serve` running, and is that the "
             f"URL under which Label Studio reaches it (HANDOVER_PUBLIC_URL)? {error}"

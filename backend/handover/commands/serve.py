@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import socket
 
 import uvicorn
 from rq import Queue, Worker
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 def serve(settings: Settings) -> None:
     """Run the server until it is told to stop. Raises ConfigError when it would be open to the network."""
     check_exposure(settings)
+    check_port(settings)
     uvicorn.run(
         create_app(settings),
         host=settings.host,
@@ -42,6 +44,21 @@ def check_exposure(settings: Settings) -> None:
         f"HANDOVER_HOST is {settings.host!r}, which others can reach, but not all secrets are set. Set "
         "HANDOVER_BASIC_AUTH_USER, HANDOVER_BASIC_AUTH_PASSWORD and HANDOVER_WEBHOOK_SECRET, or listen on 127.0.0.1."
     )
+
+
+def check_port(settings: Settings) -> None:
+    """Raises ConfigError when something else listens there."""
+    try:
+        socket.create_server((settings.host, settings.port), family=_family(settings.host)).close()
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}). Stop what listens there, or set "
+            "HANDOVER_PORT or HANDOVER_HOST."
+        ) from error
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def is_loopback(host: str) -> bool:

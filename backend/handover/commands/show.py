@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from handover.commands.ledger import money
-from handover.domain import Outcome
+from handover.domain import Outcome, Server
 from handover.status import AspectStatus, ProjectStatus, Status
 from handover.totals import Totals
 
@@ -40,9 +40,13 @@ def _show_project(console: Console, project: ProjectStatus, currency: str) -> No
         console.print(f"  {verb}: {aside['count']} x {subject}: {aside['reason']}", markup=False)
 
 
+def _served(server: str) -> str:
+    return f"served by the {server}" if server in {known.value for known in Server} else server
+
+
 def _lines(aspect: AspectStatus) -> list[str]:
     lines = [
-        f"{aspect.name} ({aspect.kind}), served by the {aspect.server}: "
+        f"{aspect.name} ({aspect.kind}), {_served(aspect.server)}: "
         f"{aspect.train} train, {aspect.dev} dev, {aspect.gold} gold tasks annotated"
     ]
     missing = {"gold not blind": aspect.voided, "without majority": aspect.ties, "unusable": aspect.unusable}

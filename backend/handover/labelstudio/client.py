@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -188,6 +189,10 @@ class LabelStudioClient:
         created = self._request("POST", "api/webhooks/", json={"project": ls_project_id, **wanted})
         return int(created["id"])
 
+    def delete_webhook(self, ls_webhook_id: int) -> None:
+        """Remove a webhook."""
+        self._request("DELETE", f"api/webhooks/{ls_webhook_id}/")
+
     def ensure_ml_backend(self, ls_project_id: int, url: str, *, title: str, auth: BasicAuth | None) -> int:
         """The project's ML backend with this URL; connected or brought up to date.
 
@@ -286,18 +291,28 @@ def _updated_after(time: datetime) -> str:
 
 def _as_error(doing: str, error: Exception) -> LabelStudioError:
     if isinstance(error, ApiError) and error.status_code is not None:
-        return LabelStudioError(_refusal(doing, error.status_code, str(error.body)))
+        return LabelStudioError(_refusal(doing, error.status_code, error.body))
     return LabelStudioError(
         f"Label Studio could not be reached while {doing} ({type(error).__name__}). Check HANDOVER_LABEL_STUDIO_URL "
         "and that Label Studio is running; jobs try again by themselves."
     )
 
 
-def _refusal(doing: str, status: int, body: str) -> str:
-    hint = ""
-    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        hint = (
-            " Check the token; Label Studio also refuses backends on private addresses unless it runs with "
-            "SSRF_PROTECTION_ENABLED=false and ML_BLOCK_LOCAL_IP=false."
-        )
-    return f"Label Studio answered {status} while {doing}: {body[:300]}{hint}"
+def _refusal(doing: str, status: int, body: Any) -> str:
+    hints: dict[int, str] = {
+        httpx.codes.UNAUTHORIZED: "Check the token: Account & Settings in Label Studio shows it.",
+        httpx.codes.FORBIDDEN: (
+            "Check what the token's user may do; Label Studio also refuses backends on private addresses unless it "
+            "runs with SSRF_PROTECTION_ENABLED=false and ML_BLOCK_LOCAL_IP=false."
+        ),
+        httpx.codes.NOT_FOUND: "Check the id, and that the token's user may see it.",
+    }
+    return f"Label Studio answered {status} while {doing}: {_said(body)} {hints.get(status, '')}".rstrip()
+
+
+def _said(body: Any) -> str:
+    """What Label Studio says for people in the body of an error."""
+    with contextlib.suppress(ValueError, TypeError):
+        body = json.loads(body)
+    parts = [body.get("detail"), body.get("validation_errors")] if isinstance(body, dict) else []
+    return (" ".join(str(part) for part in parts if part) or str(body))[:300]

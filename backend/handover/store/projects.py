@@ -56,10 +56,14 @@ def find_aspect(session: Session, *, ls_project_id: int, name: str) -> AspectRow
     )
     rows = session.scalars(query.order_by(AspectRow.position)).all()
     matches = [row for row in rows if row.name == name or (not name and len(rows) == 1)]
-    if not matches:
-        known = ", ".join(row.name for row in rows) or "none"
-        raise NotFoundError(f"Project {ls_project_id} has no aspect {name!r} (has: {known}). See `handover status`.")
-    return matches[0]
+    if matches:
+        return matches[0]
+    known = ", ".join(row.name for row in rows)
+    if not rows:
+        raise NotFoundError(f"Project {ls_project_id} is not connected. See `handover status` for those that are.")
+    if not name:
+        raise NotFoundError(f"Project {ls_project_id} has several aspects: {known}. Say which one with --aspect.")
+    raise NotFoundError(f"Project {ls_project_id} has no aspect {name!r} (has: {known}). See `handover status`.")
 
 
 def find_aspects(session: Session, *, ls_project_id: int, name: str = "") -> Sequence[AspectRow]:
