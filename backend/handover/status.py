@@ -11,7 +11,7 @@ from handover.domain import Server
 from handover.examples import load_examples
 from handover.settings import Settings
 from handover.store import annotations as annotation_store
-from handover.store.answers import count_by_status
+from handover.store.answers import count_by_status, frequent_problem
 from handover.store.findings import newest_findings
 from handover.store.jobs import recent_jobs
 from handover.store.ledger import last_stop
@@ -32,8 +32,9 @@ class AspectStatus:
 
     Scores are None before the first look at the gold; they and the `interval` of their difference are on `scored_on`
     gold tasks, with tables per label, confusions and disagreements in `evaluation`. `reason` belongs to the newest
-    decision, `switch` and `switch_reason` to the last handover or rollback. `void` says why the decision for the
-    student that serves does not hold any more, and is empty while it does.
+    decision, `switch` and `switch_reason` to the last handover or rollback. `problem` is why most of the `answers` that
+    are not shown are not. `void` says why the decision for the student that serves does not hold any more, and is
+    empty while it does.
     """
 
     name: str
@@ -50,6 +51,7 @@ class AspectStatus:
     unusable: int
     changed: int
     answers: dict[str, int]
+    problem: str
     metric: str
     teacher_score: float | None
     student_score: float | None
@@ -142,6 +144,7 @@ def _aspect(session: Session, settings: Settings, project: ProjectRow, row: Aspe
         unusable=examples.unusable,
         changed=annotation_store.changed_since(session, row.project_id, row.trained_revision),
         answers=count_by_status(session, row.id, row.live_version),
+        problem=frequent_problem(session, row.id, row.live_version),
         decision=decision.outcome if decision else "",
         reason=decision.reason if decision else "No look at the gold yet.",
         switch=switch.outcome if switch is not None else "",

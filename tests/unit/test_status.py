@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from sqlalchemy import select
 
 from handover.commands.show import show_status
 from handover.intake import apply_annotation
 from handover.status import AspectStatus, read_status
-from handover.store.projects import get_project
+from handover.store.models import PredictionRow, TaskRow
+from handover.store.projects import aspects_of, get_project
 from tests.component.gold_world import World, always
 from tests.projects import chosen
 
@@ -58,6 +60,21 @@ def test_status_shows_scores_with_number_interval_and_disagreements(world: World
     assert f"student 0.750 [{low:.3f}, {high:.3f}] (good)" in lines
     assert "difference +0.500, between " in lines
     json.dumps(evaluation)
+
+
+def test_status_says_why_answers_are_not_shown(world: World) -> None:
+    with world.runtime.database.write() as session:
+        (aspect,) = aspects_of(session, get_project(session, 1).id)
+        tasks = session.scalars(select(TaskRow).limit(4)).all()
+        for task, problem in zip(tasks, ("The API is away.", "Not JSON.", "The API is away.", ""), strict=True):
+            session.add(
+                PredictionRow(
+                    task_id=task.id, aspect_id=aspect.id, version=aspect.live_version, annotation=None, score=None,
+                    status="failed" if problem else "ok", problem=problem,
+                )
+            )  # fmt: skip
+    assert (status(world).answers["failed"], status(world).problem) == (3, "The API is away.")
+    assert "answers not shown: 3 failed\n      most often because of: The API is away.\n" in text(world)
 
 
 def test_status_shows_how_well_people_agree_on_gold_annotated_by_several(world: World) -> None:

@@ -55,6 +55,8 @@ def _lines(aspect: AspectStatus) -> list[str]:
     unshown = {status: number for status, number in aspect.answers.items() if status != "ok"}
     if unshown:
         lines.append("  answers not shown: " + ", ".join(f"{number} {why}" for why, number in unshown.items()))
+        if aspect.problem:
+            lines.append(f"    most often because of: {aspect.problem}")
     lines += _score_lines(aspect)
     lines.append(f"  {aspect.reason}")
     if aspect.switch_reason not in ("", aspect.reason):

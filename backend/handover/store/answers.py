@@ -91,6 +91,21 @@ def count_by_status(session: Session, aspect_id: int, version: str) -> dict[str,
     return {key: number for key, number in session.execute(query)}  # noqa: C416 - rows are not pairs to mypy
 
 
+def frequent_problem(session: Session, aspect_id: int, version: str) -> str:
+    """Why most of the answers of this version that are not shown are not; empty where all are."""
+    query = (
+        select(PredictionRow.problem)
+        .where(
+            PredictionRow.aspect_id == aspect_id,
+            PredictionRow.version == version,
+            PredictionRow.status != AnswerStatus.OK.value,
+        )
+        .group_by(PredictionRow.problem)
+        .order_by(func.count().desc(), PredictionRow.problem)
+    )
+    return session.scalar(query.limit(1)) or ""
+
+
 def forget_predictions(session: Session, task_ids: Sequence[int]) -> None:
     """Drop the predictions of tasks whose text changed."""
     for part in chunks(task_ids):
