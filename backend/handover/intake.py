@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from handover.domain import Aspect
 from handover.errors import ConfigError
-from handover.evaluation.split import Fingerprint, assign_split, find_head, fingerprints
+from handover.evaluation.split import Fingerprint, assign_split, find_head, fingerprints, key_of
 from handover.labelstudio.convert import read_result, task_text
 from handover.labelstudio.label_config import parse_label_config
 from handover.labelstudio.protocol import AnnotationIn, TaskIn
@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 MAX_REASONS = 20
 """Reasons that are kept of one annotation; the rest is only counted."""
+
+_NO_TEXT = key_of("")
+"""Tasks with this key have no split yet that means anything: they can be neither annotated nor predicted."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,17 @@ def apply_config(session: Session, project: ProjectRow, label_config: str, *, ma
     if changed:
         _review_tasks(session, project, max_text_chars=max_text_chars)
     return changed
+
+
+def place_tasks(session: Session, project: ProjectRow, options: Options) -> None:
+    """Give tasks that had no text until now, for want of a config that shows it, the split that their text has."""
+    aspects = [aspect_of(row) for row in aspects_of(session, project.id)]
+    texts = {
+        row: _split_text(row.data, aspects)[: options.max_text_chars]
+        for row in task_store.tasks_by_text_key(session, project.id, _NO_TEXT)
+    }
+    found = {row: text for row, text in texts.items() if text.strip()}
+    _place(session, project, list(found), fingerprints(found.values()), options)
 
 
 def fingerprint_tasks(
@@ -248,18 +262,23 @@ def _add_tasks(
     options: Options,
     by_id: Mapping[int, Fingerprint],
 ) -> None:
-    prints = [by_id[task.id] for task in tasks]
-    groups = _group(session, prints)
-    rows = []
-    for task, fingerprint, group in zip(tasks, prints, groups, strict=True):
-        split = assign_split(group, gold_share=options.gold_share, dev_share=options.dev_share)
-        row = TaskRow(project_id=project.id, ls_id=task.id, data=task.data, split=split.value)
-        row.text_key, row.group_key = fingerprint.key, group
-        rows.append(row)
+    rows = [TaskRow(project_id=project.id, ls_id=task.id, data=task.data) for task in tasks]
+    _place(session, project, rows, [by_id[task.id] for task in tasks], options)
     session.add_all(rows)
     session.flush()
     for row in rows:
         _check_task(session, project, row, aspects, max_text_chars=options.max_text_chars)
+
+
+def _place(
+    session: Session, project: ProjectRow, rows: Sequence[TaskRow], prints: Sequence[Fingerprint], options: Options
+) -> None:
+    """Give tasks their group, and with it the split that the group has already or gets now."""
+    groups = _group(session, prints)
+    known = task_store.splits_of_groups(session, project.id, groups)
+    for row, fingerprint, group in zip(rows, prints, groups, strict=True):
+        fresh = assign_split(group, gold_share=options.gold_share, dev_share=options.dev_share)
+        row.text_key, row.group_key, row.split = fingerprint.key, group, known.get(group, fresh).value
 
 
 def _change_task(
@@ -272,8 +291,12 @@ def _change_task(
 ) -> None:
     if row.data != task.data:
         # The split stays: what was held out must not become training data by an edit, nor the reverse.
+        had_text = row.text_key != _NO_TEXT
         row.data, row.data_changed_at, row.pushed_version = task.data, utcnow(), ""
-        row.text_key = fingerprint_tasks([task], aspects, max_text_chars=options.max_text_chars)[task.id].key
+        fingerprint = fingerprint_tasks([task], aspects, max_text_chars=options.max_text_chars)[task.id]
+        row.text_key = fingerprint.key
+        if not had_text:
+            _place(session, project, [row], [fingerprint], options)
         forget_predictions(session, [row.id])
     session.execute(delete(SetAsideRow).where(SetAsideRow.task_id == row.id, SetAsideRow.annotation_id.is_(None)))
     _check_task(session, project, row, aspects, max_text_chars=options.max_text_chars)

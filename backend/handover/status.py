@@ -48,6 +48,7 @@ class AspectStatus:
     voided: int
     ties: int
     unusable: int
+    like_gold: int
     changed: int
     answers: dict[str, int]
     metric: str
@@ -140,6 +141,7 @@ def _aspect(session: Session, settings: Settings, project: ProjectRow, row: Aspe
         voided=examples.voided,
         ties=examples.ties,
         unusable=examples.unusable,
+        like_gold=examples.like_gold,
         changed=annotation_store.changed_since(session, row.project_id, row.trained_revision),
         answers=count_by_status(session, row.id, row.live_version),
         decision=decision.outcome if decision else "",
