@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -84,7 +85,10 @@ def apply_config(session: Session, project: ProjectRow, label_config: str, *, ma
         return put_aspects(session, project, ())
     for aside in parsed.set_aside:
         _set_aside(session, project, "tag", aside.name, aside.reason)
+    fields = _text_fields(session, project)
     changed = put_aspects(session, project, parsed.aspects)
+    if any(fields.get(aspect.name, aspect.text_field) != aspect.text_field for aspect in parsed.aspects):
+        _show_another_field(session, project, parsed.aspects, max_text_chars=max_text_chars)
     if changed:
         _review_tasks(session, project, max_text_chars=max_text_chars)
     return changed
@@ -291,12 +295,12 @@ def _change_task(
 ) -> None:
     if row.data != task.data:
         # The split stays: what was held out must not become training data by an edit, nor the reverse.
-        had_text = row.text_key != _NO_TEXT
         row.data, row.data_changed_at, row.pushed_version = task.data, utcnow(), ""
         fingerprint = fingerprint_tasks([task], aspects, max_text_chars=options.max_text_chars)[task.id]
-        row.text_key = fingerprint.key
-        if not had_text:
+        if row.text_key == _NO_TEXT:
             _place(session, project, [row], [fingerprint], options)
+        elif fingerprint.key != _NO_TEXT:
+            row.text_key = fingerprint.key
         forget_predictions(session, [row.id])
     session.execute(delete(SetAsideRow).where(SetAsideRow.task_id == row.id, SetAsideRow.annotation_id.is_(None)))
     _check_task(session, project, row, aspects, max_text_chars=options.max_text_chars)
@@ -319,6 +323,27 @@ def _review_tasks(session: Session, project: ProjectRow, *, max_text_chars: int)
     for row in session.scalars(query):
         _check_task(session, project, row, aspects, max_text_chars=max_text_chars)
         row.pushed_version = ""
+
+
+def _text_fields(session: Session, project: ProjectRow) -> dict[str, str]:
+    rows = aspects_of(session, project.id, active_only=False)
+    return {row.name: aspect_of(row).text_field for row in rows}
+
+
+def _show_another_field(
+    session: Session, project: ProjectRow, aspects: Sequence[Aspect], *, max_text_chars: int
+) -> None:
+    """To whom annotates, it is as if the text of the tasks had been edited: gold from before says nothing about it.
+
+    The time is ours; where Label Studio's clock is ahead it is after the newest annotation.
+    """
+    newest = annotation_store.newest_by_task(session, project.id)
+    for row in session.scalars(select(TaskRow).where(TaskRow.project_id == project.id)):
+        key = key_of(_split_text(row.data, aspects)[:max_text_chars])
+        if key not in (row.text_key, _NO_TEXT) and row.text_key != _NO_TEXT:
+            at = newest.get(row.id)
+            row.text_key = key
+            row.data_changed_at = max(utcnow(), at + timedelta(microseconds=1)) if at is not None else utcnow()
 
 
 def _split_text(data: Mapping[str, Any], aspects: Sequence[Aspect]) -> str:

@@ -12,7 +12,7 @@ from handover.evaluation import spending
 from handover.intake import apply_tasks, options_for
 from handover.jobs.trigger import look_is_due
 from handover.labelstudio.protocol import TaskIn
-from handover.serving import update_config, wanted
+from handover.serving import register, update_config, wanted
 from handover.store.models import EvaluationRow
 from handover.store.projects import get_project
 from handover.store.tasks import count_by_split
@@ -43,6 +43,14 @@ def test_settle_hands_over_to_a_student_that_wins_and_asks_for_a_refresh(world: 
     assert decision.teacher_id == world.aspect.teacher_id != ""
     assert decision.mark == 24
     assert world.queue.jobs == [("refresh", world.project.id)]
+
+
+def test_settle_leaves_nothing_of_a_handover_when_the_config_shows_another_field(world: World) -> None:
+    hand_over(world)
+    register(world.runtime, 7, CHOICE_CONFIG.replace("$text", "$body"))
+    row, decision = world.aspect, world.decisions()[-1]
+    assert (row.server, row.champion_id, row.trained_revision) == ("teacher", None, 0)
+    assert (decision.actor, decision.outcome, "another field" in decision.reason) == ("config", "rollback", True)
 
 
 def test_settle_stores_the_scores_and_where_the_answers_differ_without_text(world: World) -> None:
