@@ -236,9 +236,12 @@ def _fill(row: AnnotationRow, annotation: AnnotationIn, *, revision: int) -> Non
 def _check_result(session: Session, project: ProjectRow, task: TaskRow, row: AnnotationRow) -> None:
     """Count what of an annotation had to be repaired or cannot be used."""
     session.execute(delete(SetAsideRow).where(SetAsideRow.annotation_id == row.id))
-    if row.was_cancelled:
-        return
-    for aspect in (aspect_of(a) for a in aspects_of(session, project.id)):
+    if not row.was_cancelled:
+        _count_problems(session, task, row, [aspect_of(a) for a in aspects_of(session, project.id)])
+
+
+def _count_problems(session: Session, task: TaskRow, row: AnnotationRow, aspects: Sequence[Aspect]) -> None:
+    for aspect in aspects:
         reading = read_result(row.result, aspect, text_of(task.data, aspect))
         found = Counter((reason, False) for reason in reading.set_aside[:MAX_REASONS])
         if len(reading.set_aside) > MAX_REASONS:
@@ -246,7 +249,7 @@ def _check_result(session: Session, project: ProjectRow, task: TaskRow, row: Ann
         found.update({("offsets repaired", True): reading.repaired} if reading.repaired else {})
         for (reason, repaired), number in found.items():
             subject = SetAsideRow(subject="annotation", name=aspect.name, reason=reason, repaired=repaired)
-            subject.project_id, subject.task_id, subject.annotation_id = project.id, task.id, row.id
+            subject.project_id, subject.task_id, subject.annotation_id = task.project_id, task.id, row.id
             subject.number = number
             session.add(subject)
 
@@ -323,6 +326,10 @@ def _review_tasks(session: Session, project: ProjectRow, *, max_text_chars: int)
     for row in session.scalars(query):
         _check_task(session, project, row, aspects, max_text_chars=max_text_chars)
         row.pushed_version = ""
+    mine = (SetAsideRow.project_id == project.id, SetAsideRow.annotation_id.is_not(None))
+    session.execute(delete(SetAsideRow).where(*mine))
+    for task, annotation in annotation_store.finished(session, project.id):
+        _count_problems(session, task, annotation, aspects)
 
 
 def _text_fields(session: Session, project: ProjectRow) -> dict[str, str]:

@@ -11,11 +11,12 @@ from handover.evaluation.scores import score
 from handover.examples import Examples, load_examples
 from handover.intake import apply_annotation, apply_config, apply_tasks, options_for
 from handover.labelstudio.protocol import AnnotationIn, TaskIn
+from handover.store.annotations import set_aside_counts
 from handover.store.database import Database
 from handover.store.models import ProjectRow, TaskRow
 from handover.store.projects import aspect_of, aspects_of
 from handover.store.tasks import tasks_by_ls_id
-from tests.projects import CHOICE_CONFIG, START, chosen, tasks
+from tests.projects import CHOICE_CONFIG, ENTITY_CONFIG, START, chosen, tasks
 
 
 @pytest.fixture
@@ -200,3 +201,35 @@ def test_examples_of_other_labels_or_hints_keep_gold(database, project, rows) ->
         more = CHOICE_CONFIG.replace('<Choice value="Bid"/>', '<Choice value="Spam"/><Choice value="Bid"/>')
         assert apply_config(session, row, more, max_text_chars=50_000)
     assert len(annotate(database, project, task).gold) == 1
+
+
+def terms(id: int, *marked: tuple[int, int, str]) -> AnnotationIn:
+    regions = [
+        {"from_name": "terms", "to_name": "text", "type": "labels", "value": {"start": s, "end": e, "labels": [label]}}
+        for s, e, label in marked
+    ]
+    return AnnotationIn.model_validate({"id": id, "result": regions, "updated_at": START})
+
+
+@pytest.mark.parametrize("split", list(Split))
+def test_examples_leave_out_annotations_with_a_label_that_was_renamed(database, project, settings, split) -> None:
+    with database.write() as session:
+        row = session.merge(project)
+        apply_config(session, row, ENTITY_CONFIG, max_text_chars=50_000)
+        given = [TaskIn(id=i, data={"text": f"copper 900 Santos {i * 99991} qq {i * 7}"}) for i in range(1, 60)]
+        rows = apply_tasks(session, row, given, options_for(row, settings))
+        one, other = [task for task in rows.values() if task.split == split.value][:2]
+        apply_annotation(session, row, one, terms(1, (7, 10, "PRICE"), (11, 17, "PLACE")))
+        apply_annotation(session, row, other, terms(2, (7, 10, "PRICE")))
+        renamed = ENTITY_CONFIG.replace('value="PLACE"', 'value="LOCATION"')
+        apply_config(session, row, renamed, max_text_chars=50_000)
+        reasons = [(reason, number) for _, _, reason, _, number in set_aside_counts(session, row.id)]
+        examples = load_examples(session, aspects_of(session, row.id)[0], max_text_chars=50_000)
+        assert [task.ls_task_id for task in getattr(examples, split.value)] == [other.ls_id]
+        assert (examples.unusable, reasons) == (
+            1,
+            [("Region 2 has label 'PLACE', which is not in the labeling config.", 1)],
+        )
+        apply_config(session, row, ENTITY_CONFIG, max_text_chars=50_000)
+        examples = load_examples(session, aspects_of(session, row.id)[0], max_text_chars=50_000)
+        assert (len(getattr(examples, split.value)), set_aside_counts(session, row.id)) == (2, [])
