@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -175,6 +176,20 @@ def test_settle_keeps_the_student_when_the_new_teacher_cannot_be_decided_yet(wor
     world.restart()
     assert world.look()["outcome"] == "need_more"
     assert world.aspect.server == "student"
+
+
+def test_settle_keeps_a_student_that_is_ahead_of_the_new_teacher_by_too_little_to_show(world: World) -> None:
+    gold = [row.data["text"] for row in world.rows()]
+    world.annotate(world.rows(), "Offer")
+    odd, even = set(gold[1::2]), gold[::2]
+    world.look(world.student("half", lambda text: "Offer" if text in odd else "Bid"))
+    assert world.aspect.server == "student"
+    right = set(even[: len(odd) - 1])  # the new teacher is right elsewhere, on one task less
+    world.record(lambda text: json.dumps({"label": "Offer" if text in right else "Bid"}))
+    world.restart()
+    report = world.look()
+    assert (report["outcome"], world.aspect.server) == ("keep", "student")
+    assert "gold tasks to show it. The student goes on." in str(report["reason"])
 
 
 def test_settle_takes_a_decision_again_whose_gold_is_gone(world: World) -> None:
