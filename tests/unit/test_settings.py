@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from handover.commands.serve import check_exposure
+from handover.api.security import NO_WEBHOOKS
+from handover.commands.serve import check_exposure, exposure_notes
 from handover.errors import ConfigError
 from handover.settings import Settings
 from scripts.settings_docs import main
@@ -56,3 +57,17 @@ def test_settings_without_secrets_keep_the_server_on_this_machine(host: str, sec
     else:
         with pytest.raises(ConfigError, match="HANDOVER_WEBHOOK_SECRET"):
             check_exposure(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "notes"),
+    [
+        ({"basic_auth_user": "u", "basic_auth_password": "p", "webhook_secret": "s"}, []),
+        ({"basic_auth_user": "u", "basic_auth_password": "p"}, [NO_WEBHOOKS]),
+        ({"webhook_secret": "s"}, ["Not all secrets are set"]),
+        ({}, ["Not all secrets are set"]),
+    ],
+)
+def test_settings_under_which_webhooks_are_refused_are_warned_about(given: dict[str, str], notes: list[str]) -> None:
+    said = exposure_notes(Settings.model_validate(given))
+    assert [text.split(" (HANDOVER")[0] if text != NO_WEBHOOKS else text for text in said] == notes

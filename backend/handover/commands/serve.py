@@ -12,6 +12,7 @@ from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerPool
 
 from handover.api.app import create_app
+from handover.api.security import NO_WEBHOOKS
 from handover.errors import ConfigError
 from handover.jobs.queue import QUEUE_NAMES, connect_redis
 from handover.preload import preload
@@ -42,6 +43,15 @@ def check_exposure(settings: Settings) -> None:
         f"HANDOVER_HOST is {settings.host!r}, which others can reach, but not all secrets are set. Set "
         "HANDOVER_BASIC_AUTH_USER, HANDOVER_BASIC_AUTH_PASSWORD and HANDOVER_WEBHOOK_SECRET, or listen on 127.0.0.1."
     )
+
+
+def exposure_notes(settings: Settings) -> list[str]:
+    """What to say about secrets that are missing."""
+    if settings.has_credentials:
+        return []
+    if settings.refuses_webhooks:
+        return [NO_WEBHOOKS]
+    return ["Not all secrets are set (HANDOVER_BASIC_AUTH_*, HANDOVER_WEBHOOK_SECRET): only this machine may connect."]
 
 
 def is_loopback(host: str) -> bool:
