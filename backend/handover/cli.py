@@ -41,13 +41,14 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Overrides HANDOVER_PORT.")] = None,
 ) -> None:
     """Run the backend that Label Studio talks to."""
+    from handover.commands.serve import exposure_notes
     from handover.commands.serve import serve as run
 
     with sentences() as given:
         changes = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
         settings = given.model_copy(update=changes)
-        if not settings.has_credentials:
-            _say("No secrets are set (HANDOVER_BASIC_AUTH_*, HANDOVER_WEBHOOK_SECRET): only this machine may connect.")
+        for note in exposure_notes(settings):
+            _say(note)
         where = f"http://{settings.host}:{settings.port}"
         _say(f"Handover {__version__} on {where}. Next: `handover worker`, `handover connect`.")
         run(settings)

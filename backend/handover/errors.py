@@ -39,4 +39,11 @@ class NotFoundError(HandoverError):
 
 
 class UnavailableError(HandoverError):
-    """Redis or the database cannot be reached right now; the same call may work later."""
+    """Redis or the database cannot be reached right now; the same call may work later.
+
+    `what` is for everybody; `detail`, a driver's words in which there may be hosts and users, is for log and terminal.
+    """
+
+    def __init__(self, what: str, *, detail: str = "") -> None:
+        super().__init__(f"{what.rstrip('.')}: {detail}" if detail else what)
+        self.what = what

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from sqlalchemy.orm import Session
 
 from handover.domain import Annotation, Aspect, Split
 from handover.evaluation.consensus import consensus
+from handover.held_out import texts_like_gold
 from handover.intake import problem_of, text_of
 from handover.labelstudio.convert import read_result
 from handover.store import annotations as annotation_store
@@ -39,7 +40,8 @@ class Examples:
     """The usable annotations of an aspect by split, and why others are missing.
 
     `voided` counts gold tasks that were not annotated blind, `ties` tasks without a majority, `unusable` tasks
-    whose text or annotation cannot be used. `independent` is what each annotator said about gold tasks that
+    whose text or annotation cannot be used, `like_gold` train and dev tasks that are left out because their text is
+    nearly that of a gold task. `independent` is what each annotator said about gold tasks that
     several of them annotated blind, ties included.
     """
 
@@ -50,6 +52,7 @@ class Examples:
     ties: int
     unusable: int
     independent: tuple[Mapping[Hashable, Annotation], ...] = ()
+    like_gold: int = 0
 
     @property
     def gold_hash(self) -> str:
@@ -92,7 +95,16 @@ def load_examples(session: Session, aspect_row: AspectRow, *, max_text_chars: in
         by_split[split].append(LabelledTask(task.id, task.ls_id, text, agreed, revision, task.group_key))
     train, dev, gold = (tuple(by_split[split]) for split in (Split.TRAIN, Split.DEV, Split.GOLD))
     several = tuple(answers for answers in independent if len(answers) > 1)
-    return Examples(train, dev, gold, voided=voided, ties=ties, unusable=unusable, independent=several)
+    found = Examples(train, dev, gold, voided=voided, ties=ties, unusable=unusable, independent=several)
+    return _unlike_gold(session, aspect_row, found, max_text_chars=max_text_chars)
+
+
+def _unlike_gold(session: Session, row: AspectRow, found: Examples, *, max_text_chars: int) -> Examples:
+    """The same without train and dev tasks whose text is nearly that of a gold task."""
+    texts = [task.text for task in (*found.train, *found.dev)]
+    avoid = texts_like_gold(session, row, texts, max_text_chars=max_text_chars)
+    train, dev = (tuple(t for t in tasks if t.text not in avoid) for tasks in (found.train, found.dev))
+    return replace(found, train=train, dev=dev, like_gold=len(texts) - len(train) - len(dev))
 
 
 def _by_annotator(rows: Sequence[AnnotationRow], aspect: Aspect, text: str) -> Mapping[Hashable, Annotation]:

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -16,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from handover.domain import Aspect
 from handover.errors import ConfigError
-from handover.evaluation.split import Fingerprint, assign_split, find_head, fingerprints
+from handover.evaluation.split import Fingerprint, assign_split, find_head, fingerprints, key_of
 from handover.labelstudio.convert import read_result, task_text
 from handover.labelstudio.label_config import parse_label_config
 from handover.labelstudio.protocol import AnnotationIn, TaskIn
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 MAX_REASONS = 20
 """Reasons that are kept of one annotation; the rest is only counted."""
+
+_NO_TEXT = key_of("")
+"""Tasks with this key have no split yet that means anything: they can be neither annotated nor predicted."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,24 @@ def apply_config(session: Session, project: ProjectRow, label_config: str, *, ma
         return put_aspects(session, project, ())
     for aside in parsed.set_aside:
         _set_aside(session, project, "tag", aside.name, aside.reason)
+    fields = _text_fields(session, project)
     changed = put_aspects(session, project, parsed.aspects)
+    if any(fields.get(aspect.name, aspect.text_field) != aspect.text_field for aspect in parsed.aspects):
+        _show_another_field(session, project, parsed.aspects, max_text_chars=max_text_chars)
     if changed:
         _review_tasks(session, project, max_text_chars=max_text_chars)
     return changed
+
+
+def place_tasks(session: Session, project: ProjectRow, options: Options) -> None:
+    """Give tasks that had no text until now, for want of a config that shows it, the split that their text has."""
+    aspects = [aspect_of(row) for row in aspects_of(session, project.id)]
+    texts = {
+        row: _split_text(row.data, aspects)[: options.max_text_chars]
+        for row in task_store.tasks_by_text_key(session, project.id, _NO_TEXT)
+    }
+    found = {row: text for row, text in texts.items() if text.strip()}
+    _place(session, project, list(found), fingerprints(found.values()), options)
 
 
 def fingerprint_tasks(
@@ -218,9 +236,12 @@ def _fill(row: AnnotationRow, annotation: AnnotationIn, *, revision: int) -> Non
 def _check_result(session: Session, project: ProjectRow, task: TaskRow, row: AnnotationRow) -> None:
     """Count what of an annotation had to be repaired or cannot be used."""
     session.execute(delete(SetAsideRow).where(SetAsideRow.annotation_id == row.id))
-    if row.was_cancelled:
-        return
-    for aspect in (aspect_of(a) for a in aspects_of(session, project.id)):
+    if not row.was_cancelled:
+        _count_problems(session, task, row, [aspect_of(a) for a in aspects_of(session, project.id)])
+
+
+def _count_problems(session: Session, task: TaskRow, row: AnnotationRow, aspects: Sequence[Aspect]) -> None:
+    for aspect in aspects:
         reading = read_result(row.result, aspect, text_of(task.data, aspect))
         found = Counter((reason, False) for reason in reading.set_aside[:MAX_REASONS])
         if len(reading.set_aside) > MAX_REASONS:
@@ -228,7 +249,7 @@ def _check_result(session: Session, project: ProjectRow, task: TaskRow, row: Ann
         found.update({("offsets repaired", True): reading.repaired} if reading.repaired else {})
         for (reason, repaired), number in found.items():
             subject = SetAsideRow(subject="annotation", name=aspect.name, reason=reason, repaired=repaired)
-            subject.project_id, subject.task_id, subject.annotation_id = project.id, task.id, row.id
+            subject.project_id, subject.task_id, subject.annotation_id = task.project_id, task.id, row.id
             subject.number = number
             session.add(subject)
 
@@ -248,18 +269,23 @@ def _add_tasks(
     options: Options,
     by_id: Mapping[int, Fingerprint],
 ) -> None:
-    prints = [by_id[task.id] for task in tasks]
-    groups = _group(session, prints)
-    rows = []
-    for task, fingerprint, group in zip(tasks, prints, groups, strict=True):
-        split = assign_split(group, gold_share=options.gold_share, dev_share=options.dev_share)
-        row = TaskRow(project_id=project.id, ls_id=task.id, data=task.data, split=split.value)
-        row.text_key, row.group_key = fingerprint.key, group
-        rows.append(row)
+    rows = [TaskRow(project_id=project.id, ls_id=task.id, data=task.data) for task in tasks]
+    _place(session, project, rows, [by_id[task.id] for task in tasks], options)
     session.add_all(rows)
     session.flush()
     for row in rows:
         _check_task(session, project, row, aspects, max_text_chars=options.max_text_chars)
+
+
+def _place(
+    session: Session, project: ProjectRow, rows: Sequence[TaskRow], prints: Sequence[Fingerprint], options: Options
+) -> None:
+    """Give tasks their group, and with it the split that the group has already or gets now."""
+    groups = _group(session, prints)
+    known = task_store.splits_of_groups(session, project.id, groups)
+    for row, fingerprint, group in zip(rows, prints, groups, strict=True):
+        fresh = assign_split(group, gold_share=options.gold_share, dev_share=options.dev_share)
+        row.text_key, row.group_key, row.split = fingerprint.key, group, known.get(group, fresh).value
 
 
 def _change_task(
@@ -273,7 +299,11 @@ def _change_task(
     if row.data != task.data:
         # The split stays: what was held out must not become training data by an edit, nor the reverse.
         row.data, row.data_changed_at, row.pushed_version = task.data, utcnow(), ""
-        row.text_key = fingerprint_tasks([task], aspects, max_text_chars=options.max_text_chars)[task.id].key
+        fingerprint = fingerprint_tasks([task], aspects, max_text_chars=options.max_text_chars)[task.id]
+        if row.text_key == _NO_TEXT:
+            _place(session, project, [row], [fingerprint], options)
+        elif fingerprint.key != _NO_TEXT:
+            row.text_key = fingerprint.key
         forget_predictions(session, [row.id])
     session.execute(delete(SetAsideRow).where(SetAsideRow.task_id == row.id, SetAsideRow.annotation_id.is_(None)))
     _check_task(session, project, row, aspects, max_text_chars=options.max_text_chars)
@@ -296,6 +326,31 @@ def _review_tasks(session: Session, project: ProjectRow, *, max_text_chars: int)
     for row in session.scalars(query):
         _check_task(session, project, row, aspects, max_text_chars=max_text_chars)
         row.pushed_version = ""
+    mine = (SetAsideRow.project_id == project.id, SetAsideRow.annotation_id.is_not(None))
+    session.execute(delete(SetAsideRow).where(*mine))
+    for task, annotation in annotation_store.finished(session, project.id):
+        _count_problems(session, task, annotation, aspects)
+
+
+def _text_fields(session: Session, project: ProjectRow) -> dict[str, str]:
+    rows = aspects_of(session, project.id, active_only=False)
+    return {row.name: aspect_of(row).text_field for row in rows}
+
+
+def _show_another_field(
+    session: Session, project: ProjectRow, aspects: Sequence[Aspect], *, max_text_chars: int
+) -> None:
+    """To whom annotates, it is as if the text of the tasks had been edited: gold from before says nothing about it.
+
+    The time is ours; where Label Studio's clock is ahead it is after the newest annotation.
+    """
+    newest = annotation_store.newest_by_task(session, project.id)
+    for row in session.scalars(select(TaskRow).where(TaskRow.project_id == project.id)):
+        key = key_of(_split_text(row.data, aspects)[:max_text_chars])
+        if key not in (row.text_key, _NO_TEXT) and row.text_key != _NO_TEXT:
+            at = newest.get(row.id)
+            row.text_key = key
+            row.data_changed_at = max(utcnow(), at + timedelta(microseconds=1)) if at is not None else utcnow()
 
 
 def _split_text(data: Mapping[str, Any], aspects: Sequence[Aspect]) -> str:

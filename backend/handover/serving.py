@@ -20,6 +20,7 @@ from handover.intake import (
     apply_tasks,
     fingerprint_tasks,
     options_for,
+    place_tasks,
     problem_of,
     text_of,
 )
@@ -135,6 +136,8 @@ def update_config(session: Session, runtime: Runtime, project: ProjectRow, label
     Returns True when an aspect changed. Call it inside a write transaction.
     """
     changed = apply_config(session, project, label_config, max_text_chars=runtime.settings.max_text_chars)
+    if changed:
+        place_tasks(session, project, options_for(project, runtime.settings))
     if not project.live_version or any(not s.version for s in live(session, project)):
         go_live(project, wanted(session, runtime, project))
     return changed

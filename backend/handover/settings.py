@@ -277,6 +277,11 @@ class Settings(BaseSettings):
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
     @property
+    def refuses_webhooks(self) -> bool:
+        """True when callers have to show Basic credentials, and Label Studio's webhooks have nothing to show."""
+        return bool(self.basic_auth_user) and not self.webhook_secret.get_secret_value()
+
+    @property
     def has_credentials(self) -> bool:
         """True when both kinds of callers have to show a secret."""
         has_basic = bool(self.basic_auth_user and self.basic_auth_password.get_secret_value())

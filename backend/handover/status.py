@@ -49,6 +49,7 @@ class AspectStatus:
     voided: int
     ties: int
     unusable: int
+    like_gold: int
     changed: int
     answers: dict[str, int]
     problem: str
@@ -142,6 +143,7 @@ def _aspect(session: Session, settings: Settings, project: ProjectRow, row: Aspe
         voided=examples.voided,
         ties=examples.ties,
         unusable=examples.unusable,
+        like_gold=examples.like_gold,
         changed=annotation_store.changed_since(session, row.project_id, row.trained_revision),
         answers=count_by_status(session, row.id, row.live_version),
         problem=frequent_problem(session, row.id, row.live_version),

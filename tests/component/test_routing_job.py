@@ -136,3 +136,23 @@ def test_routing_is_off_unless_it_is_asked_for(tmp_path: Path, database) -> None
     world.look()
     assert world.aspect.server == "student"
     world.runtime.close()
+
+
+@pytest.mark.parametrize(("shadow", "asked"), [(0.0, False), (1.0, True)])
+def test_routing_asks_about_dev_no_more_than_about_gold_while_a_student_serves(
+    tmp_path: Path, database, monkeypatch: pytest.MonkeyPatch, shadow: float, asked: bool
+) -> None:
+    world = world_with(tmp_path)
+    gold = world.rows()[:40]
+    world.annotate(gold, "Offer")
+    world.look(world.student("half", lambda text: "Offer" if is_even(text) else "Bid"))
+    assert world.aspect.server == "student"
+    world.restart(shadow=shadow, routing=True)
+    world.annotate(gold, "Trade")  # none of the gold is left that the decision rests on
+    world.annotate(world.rows("dev"), "Bid")
+    splits = []
+    monkeypatch.setattr("handover.jobs.compare.ask", lambda _r, _p, _row, rows, **_more: splits.extend(rows))
+    world.look()
+    assert "dev" in {row.split for row in splits} if asked else splits == []
+    assert "gold changed" in world.decisions()[-1].reason
+    world.runtime.close()

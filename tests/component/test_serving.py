@@ -95,6 +95,22 @@ def test_serving_follows_an_edit_of_the_text(runtime: Runtime) -> None:
     assert not shown(runtime, project, [TaskIn(id=ls_id, data={"text": "nobody recorded an answer to this"})])
 
 
+def test_serving_follows_a_config_that_shows_another_field(tmp_path: Path, database) -> None:
+    answers = [("Bid", f"title {i * 7919}") for i in range(9)] + [("Trade", f"body {i * 7919}") for i in range(9)]
+    lines = [json.dumps({"text": text, "completion": json.dumps({"label": label})}) for label, text in answers]
+    recorded = tmp_path / "both.jsonl"
+    recorded.write_text("\n".join(lines))
+    runtime = Runtime(Settings(teacher="recorded", teacher_recorded=recorded))
+    given = [TaskIn(id=i, data={"title": f"title {i * 7919}", "body": f"body {i * 7919}"}) for i in range(1, 9)]
+    said = []
+    for field in ("$title", "$body"):
+        project = register(runtime, 7, CHOICE_CONFIG.replace("$text", field))
+        said.append([result[0]["value"]["choices"] for result in shown(runtime, project, given).values() if result])
+    runtime.close()
+    assert len(said[0]) == len(said[1]) > 3
+    assert (said[0][0], said[1][0]) == (["Bid"], ["Trade"])
+
+
 def test_serving_without_a_teacher_shows_nothing(database, settings: Settings) -> None:
     runtime = Runtime(Settings(teacher="none"))
     project = register(runtime, 7, CHOICE_CONFIG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from handover.evaluation import spending
 from handover.intake import apply_tasks, options_for
 from handover.jobs.trigger import look_is_due
 from handover.labelstudio.protocol import TaskIn
-from handover.serving import update_config, wanted
+from handover.serving import register, update_config, wanted
 from handover.store.models import EvaluationRow
 from handover.store.projects import get_project
 from handover.store.tasks import count_by_split
@@ -43,6 +44,14 @@ def test_settle_hands_over_to_a_student_that_wins_and_asks_for_a_refresh(world: 
     assert decision.teacher_id == world.aspect.teacher_id != ""
     assert decision.mark == 24
     assert world.queue.jobs == [("refresh", world.project.id)]
+
+
+def test_settle_leaves_nothing_of_a_handover_when_the_config_shows_another_field(world: World) -> None:
+    hand_over(world)
+    register(world.runtime, 7, CHOICE_CONFIG.replace("$text", "$body"))
+    row, decision = world.aspect, world.decisions()[-1]
+    assert (row.server, row.champion_id, row.trained_revision) == ("teacher", None, 0)
+    assert (decision.actor, decision.outcome, "another field" in decision.reason) == ("config", "rollback", True)
 
 
 def test_settle_stores_the_scores_and_where_the_answers_differ_without_text(world: World) -> None:
@@ -167,6 +176,20 @@ def test_settle_keeps_the_student_when_the_new_teacher_cannot_be_decided_yet(wor
     world.restart()
     assert world.look()["outcome"] == "need_more"
     assert world.aspect.server == "student"
+
+
+def test_settle_keeps_a_student_that_is_ahead_of_the_new_teacher_by_too_little_to_show(world: World) -> None:
+    gold = [row.data["text"] for row in world.rows()]
+    world.annotate(world.rows(), "Offer")
+    odd, even = set(gold[1::2]), gold[::2]
+    world.look(world.student("half", lambda text: "Offer" if text in odd else "Bid"))
+    assert world.aspect.server == "student"
+    right = set(even[: len(odd) - 1])  # the new teacher is right elsewhere, on one task less
+    world.record(lambda text: json.dumps({"label": "Offer" if text in right else "Bid"}))
+    world.restart()
+    report = world.look()
+    assert (report["outcome"], world.aspect.server) == ("keep", "student")
+    assert "gold tasks to show it. The student goes on." in str(report["reason"])
 
 
 def test_settle_takes_a_decision_again_whose_gold_is_gone(world: World) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+
 import pytest
 
 from handover.domain import Annotation, Split
@@ -9,10 +11,12 @@ from handover.evaluation.scores import score
 from handover.examples import Examples, load_examples
 from handover.intake import apply_annotation, apply_config, apply_tasks, options_for
 from handover.labelstudio.protocol import AnnotationIn, TaskIn
+from handover.store.annotations import set_aside_counts
 from handover.store.database import Database
 from handover.store.models import ProjectRow, TaskRow
 from handover.store.projects import aspect_of, aspects_of
-from tests.projects import START, chosen, tasks
+from handover.store.tasks import tasks_by_ls_id
+from tests.projects import CHOICE_CONFIG, ENTITY_CONFIG, START, chosen, tasks
 
 
 @pytest.fixture
@@ -163,3 +167,69 @@ def test_examples_submitted_without_a_choice_say_that_none_applies_unless_one_is
     examples = annotate(database, project, other, skipped)
     assert [example.annotation.cats for example in examples.train] == cats
     assert examples.unusable == unusable
+
+
+def test_examples_void_gold_that_was_annotated_on_another_field(database, project, settings) -> None:
+    body = CHOICE_CONFIG.replace("$text", "$body")
+    with database.write() as session:
+        options = options_for(project, settings)
+        given = [TaskIn(id=t.id, data={**t.data, "body": f"body {t.id * 7717}"}) for t in tasks(60)]
+        rows = apply_tasks(session, project, given, options)
+        gold = [row for row in rows.values() if row.split == Split.GOLD.value]
+        gold[0].data = {**gold[0].data, "body": f"  {gold[0].data['text']}! "}
+        late = datetime.now(timezone.utc) + timedelta(minutes=4)  # Label Studio's clock is ahead
+        for row in gold[:3]:
+            apply_annotation(session, project, row, at("Bid", row.ls_id, START if row is gold[0] else late))
+        row = session.merge(project)
+        assert apply_config(session, row, body, max_text_chars=50_000)
+        assert [r.split for r in rows.values()] == [r.split for r in tasks_by_ls_id(session, row.id, [*rows]).values()]
+    examples = annotate(database, project, gold[0])
+    assert ([task.ls_task_id for task in examples.gold], examples.voided) == ([gold[0].ls_id], 2)
+    examples = annotate(database, project, gold[1], at("Offer", gold[1].ls_id, late + timedelta(minutes=5)))
+    assert [task.text for task in examples.gold] == [gold[i].data["body"] for i in (0, 1)]
+
+
+def at(label: str, id: int, time: datetime) -> AnnotationIn:
+    return chosen(label, id=id).model_copy(update={"updated_at": time})
+
+
+def test_examples_of_other_labels_or_hints_keep_gold(database, project, rows) -> None:
+    task = one(rows, Split.GOLD)
+    annotate(database, project, task, chosen("Bid", id=1))
+    with database.write() as session:
+        row = session.merge(project)
+        more = CHOICE_CONFIG.replace('<Choice value="Bid"/>', '<Choice value="Spam"/><Choice value="Bid"/>')
+        assert apply_config(session, row, more, max_text_chars=50_000)
+    assert len(annotate(database, project, task).gold) == 1
+
+
+def terms(id: int, *marked: tuple[int, int, str]) -> AnnotationIn:
+    regions = [
+        {"from_name": "terms", "to_name": "text", "type": "labels", "value": {"start": s, "end": e, "labels": [label]}}
+        for s, e, label in marked
+    ]
+    return AnnotationIn.model_validate({"id": id, "result": regions, "updated_at": START})
+
+
+@pytest.mark.parametrize("split", list(Split))
+def test_examples_leave_out_annotations_with_a_label_that_was_renamed(database, project, settings, split) -> None:
+    with database.write() as session:
+        row = session.merge(project)
+        apply_config(session, row, ENTITY_CONFIG, max_text_chars=50_000)
+        given = [TaskIn(id=i, data={"text": f"copper 900 Santos {i * 99991} qq {i * 7}"}) for i in range(1, 60)]
+        rows = apply_tasks(session, row, given, options_for(row, settings))
+        one, other = [task for task in rows.values() if task.split == split.value][:2]
+        apply_annotation(session, row, one, terms(1, (7, 10, "PRICE"), (11, 17, "PLACE")))
+        apply_annotation(session, row, other, terms(2, (7, 10, "PRICE")))
+        renamed = ENTITY_CONFIG.replace('value="PLACE"', 'value="LOCATION"')
+        apply_config(session, row, renamed, max_text_chars=50_000)
+        reasons = [(reason, number) for _, _, reason, _, number in set_aside_counts(session, row.id)]
+        examples = load_examples(session, aspects_of(session, row.id)[0], max_text_chars=50_000)
+        assert [task.ls_task_id for task in getattr(examples, split.value)] == [other.ls_id]
+        assert (examples.unusable, reasons) == (
+            1,
+            [("Region 2 has label 'PLACE', which is not in the labeling config.", 1)],
+        )
+        apply_config(session, row, ENTITY_CONFIG, max_text_chars=50_000)
+        examples = load_examples(session, aspects_of(session, row.id)[0], max_text_chars=50_000)
+        assert (len(getattr(examples, split.value)), set_aside_counts(session, row.id)) == (2, [])

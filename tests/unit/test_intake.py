@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import func, select
 
@@ -13,6 +15,7 @@ from handover.intake import (
     delete_annotations,
     delete_tasks,
     options_for,
+    place_tasks,
 )
 from handover.labelstudio.protocol import AnnotationIn, TaskIn
 from handover.settings import Settings
@@ -64,6 +67,64 @@ def test_intake_gives_the_same_text_in_another_pass_the_same_split(
         first = apply_tasks(session, project, tasks(80), options)
         second = apply_tasks(session, other, [TaskIn(id=t.id + 500, data=t.data) for t in tasks(80)], options)
         assert all(first[i].split == second[i + 500].split for i in first)
+
+
+def test_intake_gives_copies_the_split_of_the_original_whatever_the_gold_share_is_now(
+    database: Database, project: ProjectRow, options
+) -> None:
+    with database.write() as session:
+        first = apply_tasks(session, project, tasks(80), options)
+        more = replace(options, gold_share=0.6)
+        copies = [TaskIn(id=t.id + 500, data=t.data) for t in tasks(80)]
+        second = apply_tasks(session, project, [*copies, *tasks(80, start=1000)], more)
+    assert [first[i].split for i in first] == [second[i + 500].split for i in first]
+    assert sum(second[i].split == "gold" for i in range(1000, 1080)) > 35
+
+
+@pytest.mark.parametrize("edited", ["gold", "train"])
+def test_intake_gives_a_copy_of_a_text_that_was_edited_the_split_of_its_task(
+    database: Database, project: ProjectRow, options, edited: str
+) -> None:
+    with database.write() as session:
+        rows = apply_tasks(session, project, tasks(60), options)
+        task = next(row for row in rows.values() if row.split == edited)
+        new = [{"text": f"{i * 7717} bags of cocoa from Abidjan at {i * 1237}"} for i in range(20)]
+        for number, data in enumerate(new):
+            apply_tasks(session, project, [TaskIn(id=task.ls_id, data=data)], options)
+            copy = apply_tasks(session, project, [TaskIn(id=500 + number, data=data)], options)[500 + number]
+            assert copy.split == edited
+
+
+def test_intake_keeps_gold_text_gold_when_a_train_task_is_edited_into_it(
+    database: Database, project: ProjectRow, options
+) -> None:
+    with database.write() as session:
+        rows = apply_tasks(session, project, tasks(60), options)
+        gold = [row for row in rows.values() if row.split == "gold"][-1]
+        train = next(row for row in rows.values() if row.split == "train" and row.ls_id < gold.ls_id)
+        apply_tasks(session, project, [TaskIn(id=train.ls_id, data=gold.data)], options)
+        copy = apply_tasks(session, project, [TaskIn(id=500, data=gold.data)], options)[500]
+        assert (train.split, gold.split, copy.split) == ("train", "gold", "gold")
+        assert copy.group_key == gold.group_key
+
+
+def test_intake_splits_tasks_when_they_have_a_text(database: Database, settings: Settings) -> None:
+    """Those that came before there was a config which shows one, and those whose field was empty."""
+    with database.write() as session:
+        project = adopt_project(session, 8)
+        options = options_for(project, settings)
+        apply_config(session, project, "<View></View>", max_text_chars=MAX_TEXT_CHARS)
+        early = apply_tasks(session, project, tasks(100), options)
+        empty = apply_tasks(session, project, [TaskIn(id=i, data={"text": ""}) for i in range(200, 300)], options)
+        apply_config(session, project, CHOICE_CONFIG, max_text_chars=MAX_TEXT_CHARS)
+        place_tasks(session, project, options)
+        filled = apply_tasks(session, project, [TaskIn(id=t.id + 199, data=t.data) for t in tasks(100)], options)
+        assert sum(row.split == "gold" for row in early.values()) > 10
+        assert [filled[i + 199].split for i in range(1, 101)] == [early[i].split for i in range(1, 101)]
+        assert {row.split for i, row in empty.items() if i not in filled} <= {"train"}
+        before = [row.split for row in early.values()]
+        place_tasks(session, project, replace(options, gold_share=0.9))
+        assert [row.split for row in early.values()] == before
 
 
 @pytest.mark.parametrize(

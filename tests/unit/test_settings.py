@@ -7,7 +7,8 @@ import socket
 import pytest
 from pydantic import ValidationError
 
-from handover.commands.serve import check_exposure, check_port
+from handover.api.security import NO_WEBHOOKS
+from handover.commands.serve import check_exposure, check_port, exposure_notes
 from handover.errors import ConfigError
 from handover.settings import Settings
 from scripts.settings_docs import main
@@ -67,3 +68,17 @@ def test_settings_with_a_port_in_use_are_told_at_once(host: str) -> None:
         with pytest.raises(ConfigError, match=rf"Cannot listen on {host}:{port} .* HANDOVER_PORT"):
             check_port(Settings(host=host, port=port))
     check_port(Settings(host=host, port=port))
+
+
+@pytest.mark.parametrize(
+    ("given", "notes"),
+    [
+        ({"basic_auth_user": "u", "basic_auth_password": "p", "webhook_secret": "s"}, []),
+        ({"basic_auth_user": "u", "basic_auth_password": "p"}, [NO_WEBHOOKS]),
+        ({"webhook_secret": "s"}, ["Not all secrets are set"]),
+        ({}, ["Not all secrets are set"]),
+    ],
+)
+def test_settings_under_which_webhooks_are_refused_are_warned_about(given: dict[str, str], notes: list[str]) -> None:
+    said = exposure_notes(Settings.model_validate(given))
+    assert [text.split(" (HANDOVER")[0] if text != NO_WEBHOOKS else text for text in said] == notes

@@ -44,8 +44,9 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unavailable(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, UnavailableError)  # noqa: S101
     logger.error("%s", error)
-    return _answer(503, str(error), {"Retry-After": "5"})
+    return _answer(503, error.what, {"Retry-After": "5"})
 
 
 async def _not_found(_request: Request, error: Exception) -> JSONResponse:

@@ -21,6 +21,12 @@ OPEN_PATHS = frozenset({"/", "/health"})
 
 WEBHOOK_PATH = "/webhook"
 
+NO_WEBHOOKS = (
+    "Warning: HANDOVER_BASIC_AUTH_USER is set and HANDOVER_WEBHOOK_SECRET is not. Label Studio's webhooks carry no "
+    "credentials and are refused (401): annotations are only known at the next reconcile. Set HANDOVER_WEBHOOK_SECRET, "
+    "start `handover serve` again and repeat `handover connect`."
+)
+
 
 class Guard:
     """ASGI middleware that answers 401 to whoever does not show what the settings ask for."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from handover.api.security import NO_WEBHOOKS
 from handover.commands.files import read_text
 from handover.commands.guidelines import Guidelines, read_guidelines
 from handover.commands.instructions import instructions_html
@@ -240,4 +241,6 @@ def _connect_backend(
     with runtime.database.write() as session:
         project = get_project(session, project_id)
         project.ls_webhook_id, project.ls_ml_backend_id = webhook_id, backend_id
+    if settings.refuses_webhooks:
+        say(NO_WEBHOOKS)
     say(f"Webhook {webhook_id} and ML backend {backend_id} point to {url}; predictions are shown as {version!r}.")

@@ -13,6 +13,7 @@ from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerPool
 
 from handover.api.app import create_app
+from handover.api.security import NO_WEBHOOKS
 from handover.errors import ConfigError
 from handover.jobs.queue import QUEUE_NAMES, connect_redis
 from handover.preload import preload
@@ -59,6 +60,15 @@ def check_port(settings: Settings) -> None:
 
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def exposure_notes(settings: Settings) -> list[str]:
+    """What to say about secrets that are missing."""
+    if settings.has_credentials:
+        return []
+    if settings.refuses_webhooks:
+        return [NO_WEBHOOKS]
+    return ["Not all secrets are set (HANDOVER_BASIC_AUTH_*, HANDOVER_WEBHOOK_SECRET): only this machine may connect."]
 
 
 def is_loopback(host: str) -> bool:

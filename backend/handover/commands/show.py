@@ -49,7 +49,12 @@ def _lines(aspect: AspectStatus) -> list[str]:
         f"{aspect.name} ({aspect.kind}), {_served(aspect.server)}: "
         f"{aspect.train} train, {aspect.dev} dev, {aspect.gold} gold tasks annotated"
     ]
-    missing = {"gold not blind": aspect.voided, "without majority": aspect.ties, "unusable": aspect.unusable}
+    missing = {
+        "gold not blind": aspect.voided,
+        "without majority": aspect.ties,
+        "unusable": aspect.unusable,
+        "nearly the same as gold": aspect.like_gold,
+    }
     if any(missing.values()):
         lines.append("  not counted: " + ", ".join(f"{number} {why}" for why, number in missing.items() if number))
     unshown = {status: number for status, number in aspect.answers.items() if status != "ok"}

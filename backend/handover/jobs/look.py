@@ -145,12 +145,17 @@ def _of_parts(decision: Decision) -> dict[str, Any]:
 
 
 def _taken_again(situation: Situation, decision: Decision) -> Decision:
-    """The gate's decision about a student that serves already. What is not decided yet leaves it there."""
+    """The gate's decision about a student that serves already.
+
+    What is not decided leaves it there: one that is not ahead goes, one whose lead cannot be shown does not.
+    """
     void = situation.validity.void
     prefix = f"The decision was void ({void.value}) and is taken again: " if void is not None else ""
     reason = prefix + decision.reason
     if decision.outcome is not Outcome.KEEP:
         return replace(decision, reason=reason)
+    if decision.difference > -decision.margin:
+        return replace(decision, reason=f"{reason} The student goes on.")
     return replace(decision, outcome=Outcome.ROLLBACK, reason=f"{reason} The teacher takes over again.")
 
 

@@ -96,7 +96,8 @@ class EmbeddedRedis:
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise UnavailableError(f"The embedded Redis did not start: {(done.stdout + done.stderr).strip()[-500:]}")
+            detail = (done.stdout + done.stderr).strip()[-500:]
+            raise UnavailableError("The embedded Redis did not start.", detail=detail)
         deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():
             if time.monotonic() > deadline:

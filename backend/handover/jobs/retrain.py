@@ -15,6 +15,7 @@ from handover.domain import Annotation, Aspect
 from handover.errors import TrainingError
 from handover.examples import Examples, LabelledTask, load_examples
 from handover.fewshot import renew
+from handover.held_out import texts_like_gold
 from handover.intake import text_of
 from handover.jobs.origin import find_origin
 from handover.jobs.queue import JobKind
@@ -109,6 +110,9 @@ def _snapshot(runtime: Runtime, aspect_id: int) -> Snapshot:
         aspect = aspect_of(row)
         version = teacher_version(row.name, teacher_id_of(runtime, project, row))
         silver = _said(silver_of(session, row, version, min_score=runtime.settings.teacher_min_agreement), aspect)
+        texts = [example.text for example in silver]
+        avoid = texts_like_gold(session, row, texts, max_text_chars=runtime.settings.max_text_chars)
+        silver = tuple(example for example in silver if example.text not in avoid)
         answers = _said(answers_on_finished(session, row, version), aspect)
     return Snapshot(project, row, aspect, examples=examples, silver=silver, answers=answers, revision=revision)
 

@@ -41,7 +41,7 @@ def may_route(runtime: Runtime, situation: Situation) -> bool:
 
 def find_threshold(runtime: Runtime, situation: Situation, student: StudentRow, *, margin: float) -> Threshold | None:
     """Dev chooses. None when the teacher alone is as good, or there is nothing to choose from."""
-    dev = compare(runtime, situation, student, situation.examples.dev, shadow=1.0)
+    dev = compare(runtime, situation, student, situation.examples.dev, shadow=runtime.settings.shadow)
     if not dev.n:
         return None
     curve = route_curve(situation.aspect.kind, dev.counts(dev.answered), dev.counts(dev.teacher), confidences_of(dev))

@@ -57,7 +57,8 @@ def read_result(result: Result, aspect: Aspect, text: str) -> Reading:
 
     Only regions of the aspect's control tag are looked at. No region ever raises: one that is malformed is
     set aside. If nothing is left of a result in which something was marked, there is no annotation: an empty
-    one would teach that there is nothing in the text.
+    one would teach that there is nothing in the text. Nor is there one when a label is not in the config: it was
+    renamed, for all that can be seen here, and the rest alone would teach that there is nothing where it was.
 
     Label Studio stores no region for a question to which "none of them" is the answer. So no region means just
     that for kind `choices`, unless the tag is required, in which case people cannot submit such an answer and
@@ -112,7 +113,7 @@ def _read_choice(values: list[RegionValue], notes: list[str], aspect: Aspect, te
 def _read_choices(values: list[RegionValue], notes: list[str], aspect: Aspect, text: str) -> Reading:
     chosen, problems = _chosen(values, aspect)
     cats = tuple(label for label in aspect.label_names if label in chosen)
-    unanswered = not cats and (aspect.required or notes or problems)
+    unanswered = len(cats) < len(chosen) or (not cats and (aspect.required or notes or problems))
     return Reading(None if unanswered else Annotation(cats=cats), 0, (*notes, *problems))
 
 
@@ -134,5 +135,6 @@ def _chosen(values: Iterable[RegionValue], aspect: Aspect) -> tuple[set[str], li
 def _read_spans(values: list[RegionValue], notes: list[str], aspect: Aspect, text: str) -> Reading:
     reading = read_spans(values, aspect.label_names, text, overlapping=aspect.kind is Kind.SPANS)
     lost = bool(notes) or reading.lost
-    annotation = None if lost and not reading.spans else Annotation(spans=reading.spans)
+    unreadable = reading.unknown or (lost and not reading.spans)
+    annotation = None if unreadable else Annotation(spans=reading.spans)
     return Reading(annotation, reading.repaired, (*notes, *reading.notes))

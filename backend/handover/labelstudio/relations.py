@@ -20,7 +20,8 @@ from handover.labelstudio.spans import label_list, read_spans, shown
 
 @dataclass(frozen=True)
 class RelationReading:
-    """What could be read; `annotation` is None if relations were drawn and none of them can be read."""
+    """What could be read; `annotation` is None if relations were drawn and none of them can be read, or if one cannot
+    be read for a label that the config does not have."""
 
     annotation: Annotation | None
     repaired: int
@@ -33,9 +34,11 @@ class _Edges:
 
     found: set[Edge] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    unknown: bool = False
 
-    def drop(self, number: int, why: str) -> None:
+    def drop(self, number: int, why: str, *, unknown: bool = False) -> None:
         self.notes.append(f"Relation {number} {why}.")
+        self.unknown |= unknown
 
 
 def read_relations(result: Result, aspect: Aspect, text: str) -> RelationReading:
@@ -51,7 +54,7 @@ def read_relations(result: Result, aspect: Aspect, text: str) -> RelationReading
     for number, item in enumerate(result, start=1):
         if isinstance(item, Mapping) and item.get("type") == "relation":
             _read(item, number, aspect, regions=spans.by_region, edges=edges)
-    if edges.notes and not edges.found:
+    if edges.notes and (not edges.found or edges.unknown or spans.unknown):
         return RelationReading(None, 0, tuple(edges.notes))
     return RelationReading(Annotation.connecting(spans.spans, edges.found), spans.repaired, tuple(edges.notes))
 
@@ -104,7 +107,7 @@ def _add(
         if label in aspect.label_names:
             edges.found.update((head, child, label) for head, child in ends)
         else:
-            edges.drop(number, f"has label {shown(label)}, which is not in the labeling config")
+            edges.drop(number, f"has label {shown(label)}, which is not in the labeling config", unknown=True)
 
 
 def _items(relations: Sequence[Relation], ids: Mapping[int, str], order: Sequence[str]) -> list[dict[str, Any]]:

@@ -23,7 +23,8 @@ class RegionValue:
 class SpanReading:
     """The spans that could be read, sorted, and notes about the regions that gave none.
 
-    `repaired` counts the spans that were moved; `lost` says that something was marked that cannot be read.
+    `repaired` counts the spans that were moved; `lost` says that something was marked that cannot be read, `unknown`
+    that it has a label which the config does not have.
     `by_region` tells which spans came from the region with an id: several where a region has several labels.
     """
 
@@ -31,6 +32,7 @@ class SpanReading:
     repaired: int
     notes: tuple[str, ...]
     lost: bool
+    unknown: bool
     by_region: Mapping[str, tuple[Span, ...]]
 
 
@@ -47,6 +49,7 @@ class _Dropped:
 
     note: str
     lost: bool = True
+    unknown: bool = False
 
 
 def read_spans(
@@ -72,6 +75,7 @@ def read_spans(
         repaired=sum(item.repaired for item in kept),
         notes=(*(f"Region {number} {item.note}." for number, item in dropped), *clashes),
         lost=any(item.lost for _, item in dropped),
+        unknown=any(item.unknown for _, item in dropped),
         by_region=_by_region(found),
     )
 
@@ -90,7 +94,7 @@ def _read_region(
 
 def _read_span(region: RegionValue, label: str, labels: Sequence[str], finder: RegionFinder) -> _Found | _Dropped:
     if label not in labels:
-        return _Dropped(f"has label {shown(label)}, which is not in the labeling config")
+        return _Dropped(f"has label {shown(label)}, which is not in the labeling config", unknown=True)
     offsets = _offsets(region.value)
     if offsets is None:
         return _Dropped("has no whole-number offsets")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -66,6 +67,16 @@ def finished(session: Session, project_id: int) -> Sequence[tuple[TaskRow, Annot
         .order_by(TaskRow.ls_id, AnnotationRow.ls_id)
     )
     return [(task, annotation) for task, annotation in session.execute(query)]
+
+
+def newest_by_task(session: Session, project_id: int) -> dict[int, datetime]:
+    """Label Studio's time of each task's newest annotation, by our id of the task."""
+    query = (
+        select(AnnotationRow.task_id, func.max(AnnotationRow.ls_updated_at))
+        .where(AnnotationRow.project_id == project_id)
+        .group_by(AnnotationRow.task_id)
+    )
+    return {task_id: at for task_id, at in session.execute(query)}  # noqa: C416 - rows are not pairs to mypy
 
 
 def changed_since(session: Session, project_id: int, revision: int) -> int:

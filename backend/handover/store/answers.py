@@ -110,3 +110,8 @@ def forget_predictions(session: Session, task_ids: Sequence[int]) -> None:
     """Drop the predictions of tasks whose text changed."""
     for part in chunks(task_ids):
         session.execute(delete(PredictionRow).where(PredictionRow.task_id.in_(part)))
+
+
+def forget_answers(session: Session, aspect_id: int) -> None:
+    """Drop the predictions of an aspect that is about another text now."""
+    session.execute(delete(PredictionRow).where(PredictionRow.aspect_id == aspect_id))

@@ -56,10 +56,10 @@ def _translate() -> Iterator[None]:
     try:
         yield
     except (OperationalError, PoolTimeoutError) as error:
-        raise UnavailableError(f"The database is not available: {_first_line(error)}") from error
+        raise UnavailableError("The database is not available.", detail=_first_line(error)) from error
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise UnavailableError(f"The database went away: {_first_line(error)}") from error
+            raise UnavailableError("The database went away.", detail=_first_line(error)) from error
         raise
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from handover.domain import Actor, Aspect, Kind, Label, Outcome, Server
 from handover.errors import NotFoundError
+from handover.store.answers import forget_answers
 from handover.store.models import AspectRow, DecisionRow, ProjectRow, StudentRow
 
 
@@ -139,8 +140,14 @@ def _put_aspect(session: Session, project: ProjectRow, row: AspectRow | None, as
     if row.active and row.definition == definition:
         row.position = position
         return False
-    if _answers_of(row.definition) != _answers_of(definition):
-        _forget_champion(session, row)
+    if row.definition["text_field"] != aspect.text_field:
+        forget_answers(session, row.id)
+        _forget_champion(
+            session, row, "The labeling config shows another field, and the student answered for the old one."
+        )
+        row.trained_revision = row.attempted_revision = row.looked_revision = 0
+    elif _answers_of(row.definition) != _answers_of(definition):
+        _forget_champion(session, row, "The labels changed, and the student only knows those it was trained with.")
         row.trained_revision = row.attempted_revision = row.looked_revision = 0
     row.definition, row.active, row.position = definition, True, position
     return True
@@ -152,12 +159,11 @@ def _answers_of(definition: dict[str, Any]) -> tuple[Any, ...]:
     return definition["kind"], *names, definition.get("spans_from")
 
 
-def _forget_champion(session: Session, row: AspectRow) -> None:
-    """A student only knows the labels it was trained with."""
+def _forget_champion(session: Session, row: AspectRow, reason: str) -> None:
     if row.server == Server.STUDENT.value:
         decision = DecisionRow(aspect_id=row.id, student_id=row.champion_id, outcome=Outcome.ROLLBACK.value, details={})
         decision.actor, decision.applied, decision.teacher_id = Actor.CONFIG.value, True, row.teacher_id
-        decision.reason = "The labels changed, and the student only knows those it was trained with."
+        decision.reason = reason
         session.add(decision)
     row.server, row.champion_id, row.threshold, row.held = Server.TEACHER.value, None, None, []
     row.pinned = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.orm import Session
@@ -28,6 +29,12 @@ def tasks_by_id(session: Session, task_ids: Sequence[int]) -> dict[int, TaskRow]
     for part in chunks(task_ids):
         found.update({row.id: row for row in session.scalars(select(TaskRow).where(TaskRow.id.in_(part)))})
     return found
+
+
+def tasks_by_text_key(session: Session, project_id: int, text_key: str) -> Sequence[TaskRow]:
+    """The tasks of a project with this text, oldest first."""
+    query = select(TaskRow).where(TaskRow.project_id == project_id, TaskRow.text_key == text_key)
+    return session.scalars(query.order_by(TaskRow.id)).all()
 
 
 def tasks_by_age(
@@ -150,14 +157,50 @@ def candidate_groups(session: Session, bands: Sequence[str]) -> dict[str, list[t
 
 
 def groups_by_text(session: Session, text_keys: Sequence[str]) -> dict[str, str]:
-    """The group that each of these texts was given before, by the text's key, in whatever project."""
+    """The group that each of these texts was given before, by the text's key, in whatever project.
+
+    The group of a task that was edited is that of its first text, so it says nothing about the present one.
+    """
     found: dict[str, str] = {}
     for part in chunks(text_keys):
         query = (
-            select(TaskRow.text_key, TaskRow.group_key).where(TaskRow.text_key.in_(part)).order_by(TaskRow.id.desc())
+            select(TaskRow.text_key, TaskRow.group_key)
+            .where(TaskRow.text_key.in_(part), TaskRow.data_changed_at.is_(None))
+            .order_by(TaskRow.id.desc())
         )
         found.update((key, group) for key, group in session.execute(query))
     return found
+
+
+def splits_of_groups(session: Session, project_id: int, group_keys: Sequence[str]) -> dict[str, Split]:
+    """The split that each of these groups has in a project: gold where any of its tasks is, else the first task's.
+
+    A task that was edited into a group's first text counts too: what is held out once has to stay so.
+    """
+    found: dict[str, Split] = {}
+    for column in (TaskRow.group_key, TaskRow.text_key):
+        for part in chunks(group_keys):
+            query = select(column, TaskRow.split).where(TaskRow.project_id == project_id, column.in_(part))
+            for key, split in session.execute(query.order_by(TaskRow.id)):
+                found[key] = Split.GOLD if split == Split.GOLD.value else found.get(key, Split(split))
+    return found
+
+
+def signatures_by_key(session: Session, text_keys: Sequence[str]) -> dict[str, bytes]:
+    """The stored signatures of those of these texts that are the first of their group."""
+    found: dict[str, bytes] = {}
+    for part in chunks(text_keys):
+        query = select(TextGroupRow.key, TextGroupRow.signature).where(TextGroupRow.key.in_(part))
+        found.update({key: signature for key, signature in session.execute(query)})  # noqa: C416
+    return found
+
+
+def gold_data(session: Session, project_id: int) -> Sequence[dict[str, Any]]:
+    """The data of all gold tasks, annotated or not."""
+    query = select(TaskRow.data).where(
+        TaskRow.project_id == project_id, ~TaskRow.deleted, TaskRow.split == Split.GOLD.value
+    )
+    return session.scalars(query).all()
 
 
 def add_groups(session: Session, groups: Mapping[str, tuple[bytes, Sequence[str]]]) -> None:

@@ -198,6 +198,12 @@ def test_convert_unreadable_span_does_not_spoil_the_others() -> None:
     assert len(reading.set_aside) == 1
 
 
+def test_convert_a_label_that_is_not_in_the_config_leaves_no_annotation_rather_than_half_of_one() -> None:
+    reading = read_result([region(0, 6, "WEIGHT"), region(12, 15)], TERMS, TEXT)
+    assert reading.annotation is None
+    assert reading.set_aside == ("Region 1 has label 'WEIGHT', which is not in the labeling config.",)
+
+
 @pytest.mark.parametrize(("value", "note"), [(region(6, 7), "white space only"), (region(8, 8, text=""), "is empty")])
 def test_convert_slips_of_the_mouse_still_mean_that_there_is_nothing(value: dict[str, Any], note: str) -> None:
     reading = read_result([value], TERMS, TEXT)

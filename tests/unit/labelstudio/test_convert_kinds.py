@@ -52,21 +52,19 @@ def test_convert_required_choices_without_a_selection_were_not_answered(result: 
 
 
 @pytest.mark.parametrize(
-    ("result", "annotation", "note"),
+    ("result", "note"),
     [
-        ([choices("Offer")], None, "Choice 'Offer' is not in the labeling config."),
-        ([choices("Offer", "Price")], Annotation(cats=("Price",)), "Choice 'Offer' is not in the labeling config."),
-        ([choices(["Price", "Firm"])], None, "Region 1 has no list of choices."),
-        ([choices("Price", type="labels")], None, "Region 1 has type 'labels', expected 'choices'."),
-        (["Price"], None, "Region 1 is str, expected an object."),
-        (None, None, "The result is NoneType, expected a list."),
+        ([choices("Offer")], "Choice 'Offer' is not in the labeling config."),
+        ([choices("Offer", "Price")], "Choice 'Offer' is not in the labeling config."),
+        ([choices(["Price", "Firm"])], "Region 1 has no list of choices."),
+        ([choices("Price", type="labels")], "Region 1 has type 'labels', expected 'choices'."),
+        (["Price"], "Region 1 is str, expected an object."),
+        (None, "The result is NoneType, expected a list."),
     ],
 )
-def test_convert_choices_that_cannot_be_read_are_not_taken_for_none(
-    result: Any, annotation: Annotation | None, note: str
-) -> None:
+def test_convert_choices_that_cannot_be_read_are_not_taken_for_none(result: Any, note: str) -> None:
     reading = read_result(result, TOPICS, TEXT)
-    assert (reading.annotation, reading.set_aside) == (annotation, (note,))
+    assert (reading.annotation, reading.set_aside) == (None, (note,))
 
 
 def test_convert_writes_choices_as_one_region_with_the_least_certain_score() -> None:
@@ -143,7 +141,7 @@ def test_convert_spans_may_overlap_and_a_region_with_two_labels_is_two(
     ("result", "spans", "note"),
     [
         ([region(12, 15), region(12, 15)], 1, "Span 12-15 ('PRICE') repeats another one."),
-        ([region(12, 15, "PRICE", "WEIGHT")], 1, "Region 1 has label 'WEIGHT', which is not in the labeling config."),
+        ([region(2, 5, "PRICE", "WEIGHT")], None, "Region 1 has label 'WEIGHT', which is not in the labeling config."),
         ([region(12, 15, labels=[])], None, "Region 1 has 0 labels, expected at least one."),
         ([region(12, 15, text="451")], None, "Region 1 at 12-15 ('PRICE') does not fit the text of 26 characters."),
         ([region(6, 7)], 0, "Region 1 at 6-7 ('PRICE') holds white space only."),

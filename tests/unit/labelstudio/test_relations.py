@@ -58,7 +58,6 @@ def test_relations_are_read_with_all_regions_of_their_tag(
         (relation("p", "g", labels=None), "Relation 4 has no label."),
         ({"type": "relation", "from_id": "p", "to_id": "g", "direction": "right"}, "Relation 4 has no label."),
         (relation("p", "g", 7), "Relation 4 has no list of labels."),
-        (relation("p", "g", "near"), "Relation 4 has label 'near', which is not in the labeling config."),
         (relation("p", "g", "of", direction="up"), "Relation 4 has direction 'up', expected left, right or bi."),
         (relation("p", "gone", "of"), "Relation 4 connects something else than two readable regions of 'terms'."),
         (relation(None, "g", "of"), "Relation 4 connects something else than two readable regions of 'terms'."),
@@ -73,6 +72,31 @@ def test_relations_that_cannot_be_read_leave_no_annotation_rather_than_an_empty_
     more = read_result([*REGIONS, item, relation("b", "p", "at")], DEALS, TEXT)
     assert more.annotation == Annotation(spans=SPANS, relations=(Relation(0, 1, "at"),))
     assert more.set_aside == (note,)
+
+
+@pytest.mark.parametrize(
+    ("regions", "item", "note"),
+    [
+        (REGIONS, relation("p", "g", "near"), "Relation 4 has label 'near', which is not in the labeling config."),
+        (
+            [*REGIONS[:2], region(7, 11, "WEIGHT", id="b")],
+            relation("b", "p", "at"),
+            "Relation 4 connects something else than two readable regions of 'terms'.",
+        ),
+    ],
+)
+def test_relations_with_a_label_that_is_not_in_the_config_leave_no_annotation_rather_than_half_of_one(
+    regions: list[dict[str, Any]], item: dict[str, Any], note: str
+) -> None:
+    reading = read_result([*regions, item, relation("p", "g", "of")], DEALS, TEXT)
+    assert (reading.annotation, reading.set_aside) == (None, (note,))
+
+
+def test_relations_of_regions_that_no_relation_needs_may_have_any_label() -> None:
+    result = [*REGIONS[:2], region(7, 11, "WEIGHT", id="b"), relation("p", "g", "of")]
+    assert read_result(result, DEALS, TEXT).annotation == Annotation(
+        spans=(PRICE, GRADE), relations=(Relation(0, 1, "of"),)
+    )
 
 
 def test_relations_of_unreadable_regions_and_of_other_tags_are_set_aside() -> None:
