@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from handover.errors import HandoverError
+from handover.errors import HandoverError, UnavailableError
 from handover.settings import Settings
 
 console = Console(highlight=False, soft_wrap=True)
@@ -44,4 +44,6 @@ def sentences() -> Iterator[Settings]:
         raise typer.Exit(1) from None
     except HandoverError as error:
         errors.print(str(error), markup=False, style="red")
+        if isinstance(error, UnavailableError):
+            errors.print("Check HANDOVER_DATABASE_URL and HANDOVER_REDIS_URL, and that both servers run.", style="red")
         raise typer.Exit(1) from None

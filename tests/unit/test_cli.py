@@ -54,6 +54,23 @@ def test_cli_shows_an_error_as_a_sentence(monkeypatch: pytest.MonkeyPatch, argum
     assert "a-token" not in output
 
 
+@pytest.mark.parametrize(
+    ("name", "url", "said"),
+    [
+        ("HANDOVER_DATABASE_URL", "postgresql+psycopg://u:p@127.0.0.1:9/x", "The database is not available"),
+        ("HANDOVER_REDIS_URL", "redis://127.0.0.1:9/0", "Redis is not available"),
+    ],
+)
+def test_cli_names_the_setting_of_a_server_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, database, project, name: str, url: str, said: str
+) -> None:
+    monkeypatch.setenv(name, url)
+    code, output = run("retrain", "-p", "7")
+    assert (code, "Traceback" in output) == (1, False)
+    assert said in output
+    assert f"Check {name}" in output or f"and {name}" in output
+
+
 def test_cli_connect_takes_a_project_or_a_config(tmp_path: Path) -> None:
     config = tmp_path / "x.xml"
     config.write_text("<View/>")
