@@ -141,7 +141,9 @@ def _train_once(runtime: Runtime, snapshot: Snapshot, progress: Progress) -> Stu
     if known is None or not runtime.artifacts.exists(version):
         known = _train(runtime, snapshot, options, version, progress)
     with runtime.database.write() as session:
-        get_aspect(session, snapshot.row.id).trained_revision = snapshot.revision
+        row = get_aspect(session, snapshot.row.id)
+        if row.attempted_revision == snapshot.revision:  # else the labels changed meanwhile: nothing knows the new ones
+            row.trained_revision = snapshot.revision
     return known
 
 
