@@ -19,7 +19,7 @@ from handover.intake import text_of
 from handover.jobs.origin import find_origin
 from handover.jobs.queue import JobKind
 from handover.jobs.settle import look_and_settle
-from handover.jobs.trigger import is_due
+from handover.jobs.trigger import is_due, look_is_needed
 from handover.preannotation import teacher_id_of
 from handover.runtime import Runtime
 from handover.settings import Settings
@@ -67,7 +67,7 @@ def run(runtime: Runtime, aspect_id: int, progress: Progress, *, if_due: bool = 
     With `if_due` only when enough changed since the last training was tried.
     """
     if if_due and not _is_due(runtime, aspect_id):
-        return {"skipped": "not due any more"}
+        return _skip(runtime, aspect_id)
     report = _train_and_compare(runtime, aspect_id, progress)
     # Last, so that this training still had the silver of the teacher that has answered until now.
     if renew(runtime.database, runtime.settings, aspect_id):
@@ -80,6 +80,15 @@ def run(runtime: Runtime, aspect_id: int, progress: Progress, *, if_due: bool = 
 def _is_due(runtime: Runtime, aspect_id: int) -> bool:
     with runtime.database.read() as session:
         return is_due(session, get_aspect(session, aspect_id), runtime.settings)
+
+
+def _skip(runtime: Runtime, aspect_id: int) -> dict[str, object]:
+    """Leave out the training, but not the look that may have waited for it."""
+    with runtime.database.read() as session:
+        is_needed = look_is_needed(session, get_aspect(session, aspect_id), runtime.settings)
+    if is_needed:
+        runtime.queue.enqueue(JobKind.LOOK, aspect_id)
+    return {"skipped": "not due any more"}
 
 
 def _train_and_compare(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:
