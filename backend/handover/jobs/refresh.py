@@ -20,7 +20,7 @@ from handover.runtime import Runtime
 from handover.serving import Served, go_live, version_of, wanted
 from handover.store.models import ProjectRow
 from handover.store.projects import get_project
-from handover.store.tasks import open_tasks
+from handover.store.tasks import open_tasks, still_open
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,9 @@ def run(runtime: Runtime, project_id: int, progress: Progress) -> dict[str, obje
     version = version_of(served)
     pushed = 0
     for start in range(0, len(tasks), BATCH):
-        pushed += push_known(runtime, project, served, tasks[start : start + BATCH])
+        with runtime.database.read() as session:
+            batch = still_open(session, tasks[start : start + BATCH])
+        pushed += push_known(runtime, project, served, batch)
         progress({"version": version, "pushed": pushed, "of": len(tasks)})
     _show(runtime, project, version)
     with runtime.database.write() as session:
