@@ -94,7 +94,9 @@ def _skip(runtime: Runtime, aspect_id: int) -> dict[str, object]:
 def _train_and_compare(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:
     snapshot = _snapshot(runtime, aspect_id)
     with runtime.database.write() as session:
-        get_aspect(session, aspect_id).attempted_revision = snapshot.revision
+        row = get_aspect(session, aspect_id)
+        if row.definition == snapshot.row.definition:
+            row.attempted_revision = snapshot.revision
     _check_enough(runtime, snapshot)
     progress({"phase": "training", "train": len(snapshot.examples.train), "dev": len(snapshot.examples.dev)})
     student = _train_once(runtime, snapshot, progress)
