@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy.orm import Session
+
 from handover.domain import Annotation, AnswerStatus, Span
 from handover.errors import TeacherError
 from handover.intake import problem_of, text_of
@@ -17,6 +19,7 @@ from handover.store.answers import predictions_of, put_predictions
 from handover.store.columns import utcnow
 from handover.store.models import AspectRow, PredictionRow, ProjectRow, TaskRow
 from handover.store.projects import aspect_of
+from handover.store.tasks import unchanged
 from handover.teacher.calls import CallStatus, Purpose
 from handover.teacher.teacher import TeacherAnswer
 from handover.versions import teacher_version
@@ -105,7 +108,7 @@ def ask(
     version = teacher_version(aspect_row.name, teacher.id)
     rows = [_as_row(task, aspect_row, version, answer) for task, answer in zip(askable, answers, strict=True)]
     skipped = [_skipped(task, aspect_row, version, problems[task.id]) for task in tasks if problems[task.id]]
-    patiently(runtime.database, lambda session: put_predictions(session, rows + skipped))
+    _keep(runtime, tasks, rows + skipped)
     _note_skipped(runtime, aspect_row, skipped, purpose=purpose, model_id=teacher.model_id)
     return answers
 
@@ -122,8 +125,18 @@ def keep_known(runtime: Runtime, project: ProjectRow, aspect_row: AspectRow, tas
     version = teacher_version(aspect_row.name, teacher.id)
     pairs = zip(askable, answers, strict=True)
     rows = [_as_row(task, aspect_row, version, answer) for task, answer in pairs if answer is not None]
-    patiently(runtime.database, lambda session: put_predictions(session, rows))
+    _keep(runtime, askable, rows)
     return len(rows)
+
+
+def _keep(runtime: Runtime, tasks: Sequence[TaskRow], rows: Sequence[dict[str, object]]) -> None:
+    """Store predictions, without those for a text that was edited since it was read."""
+
+    def keep(session: Session) -> None:
+        same = {task.id for task in unchanged(session, tasks)}
+        put_predictions(session, [row for row in rows if row["task_id"] in same])
+
+    patiently(runtime.database, keep)
 
 
 def shown(row: PredictionRow | None) -> Shown | None:

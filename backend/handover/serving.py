@@ -366,7 +366,7 @@ def _remember(
 ) -> None:
     """Label Studio stores what `/predict` answers; `refresh` need not push it again."""
     pairs = zip(tasks, predictions, strict=True)
-    news = [t.id for t, p in pairs if p is not None and t.pushed_version != p.model_version]
+    news = [t for t, p in pairs if p is not None and t.pushed_version != p.model_version]
     if news:
         with runtime.database.write() as session:
             set_pushed(session, news, project.live_version)

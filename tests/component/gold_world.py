@@ -105,7 +105,7 @@ class World:
         self.students.rules[version] = rule
         row = StudentRow(
             aspect_id=self.aspect.id, version=version, recipe="r", uri="", n_train=1, n_dev=1, n_silver=0,
-            used_silver=False, dev_score=1.0, report={}, seconds=0.0,
+            used_silver=False, dev_score=1.0, report={"labels": list(aspect_of(self.aspect).label_names)}, seconds=0.0,
         )  # fmt: skip
         with self.runtime.database.write() as session:
             session.add(row)

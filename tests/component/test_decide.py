@@ -12,7 +12,9 @@ import pytest
 from handover.commands.decide import Person, pin, promote, rollback, unpin
 from handover.commands.decisions import lines_of, read_decisions
 from handover.errors import ConfigError, NotFoundError
+from handover.serving import register
 from tests.component.gold_world import World, always
+from tests.projects import CHOICE_CONFIG
 from tests.unit.test_cli import run
 
 ANNA = Person("Anna", "we know better")
@@ -136,3 +138,20 @@ def test_cli_shows_the_decision_log(world: World) -> None:
     assert [row["author"] for row in json.loads(output)] == ["Anna"]
     code, output = run("promote", "-p", "9", "--reason", "x")
     assert (code, "Project 9 is not connected" in output) == (1, True)
+
+
+def test_promote_refuses_students_that_do_not_know_the_labels(world: World) -> None:
+    register(world.runtime, 7, CHOICE_CONFIG.replace('<Choice value="Bid"/>', '<Choice value="Spam"/>'))
+    for more in ({}, {"version": "one"}):
+        with pytest.raises(ConfigError, match=r"was trained before the labels of aspect 'stage' changed.*retrain"):
+            promote(world.runtime, ANNA, **WHERE, **more)
+    world.student("new", always("Spam"))
+    assert "student new now" in promote(world.runtime, ANNA, **WHERE)
+    assert [d.outcome for d in world.decisions()] == ["promote"]
+
+
+def test_promote_takes_the_newest_student_that_knows_the_labels(world: World) -> None:
+    register(world.runtime, 7, CHOICE_CONFIG.replace('<Choice value="Bid"/>', '<Choice value="Spam"/>'))
+    world.student("new", always("Spam"))
+    register(world.runtime, 7, CHOICE_CONFIG)
+    assert "student two now" in promote(world.runtime, ANNA, **WHERE)

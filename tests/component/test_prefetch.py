@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
-from handover.intake import apply_annotation
+from handover.intake import apply_annotation, apply_tasks, options_for
 from handover.jobs import prefetch
+from handover.labelstudio.client import NewPrediction
 from handover.labelstudio.protocol import TaskIn
 from handover.runtime import Runtime
 from handover.serving import predict
@@ -112,6 +114,55 @@ def test_prefetch_goes_on_past_questions_that_fail_on_their_own_account(make: An
     stub.fault = lambda text, _before: Fault(413) if text in bad else Fault()
     assert run(runtime, project)["asked"] == 20
     assert sum(open_task(runtime, project, row) for row in rows[:20]) == 17
+
+
+def test_prefetch_keeps_no_answer_to_a_text_that_was_edited_meanwhile(
+    make: Any, database: Database, stub: AnthropicStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefetch, "CHUNK", 5)
+    runtime = make(prefetch=10, teacher_concurrency=1)
+    project, rows = add_project(runtime, 30)
+    now, later = rows[3], rows[8]
+    edits = iter([[TaskIn(id=row.ls_id, data={"text": f"edited {row.ls_id}"}) for row in (now, later)]])
+
+    def edit(_text: str, _before: int) -> Fault:
+        for some in edits:
+            with runtime.database.write() as session:
+                apply_tasks(session, session.merge(project), some, options_for(project, runtime.settings))
+        return Fault()
+
+    stub.fault = edit
+    run(runtime, project)
+    kept = predictions(database)
+    assert (now.id in kept, later.id in kept, len(kept)) == (False, True, 9)
+    assert now.data["text"] in stub.texts(), "it was asked about before the edit was known"
+    assert later.data["text"] not in stub.texts()
+    assert f"edited {later.ls_id}" in stub.texts()
+    assert run(runtime, project)["asked"] == 1
+    assert f"edited {now.ls_id}" in stub.texts()
+
+
+def test_prefetch_stops_at_a_switch(make: Any, stub: AnthropicStub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefetch, "CHUNK", 5)
+    runtime = make(prefetch=15, teacher_concurrency=1)
+    project, _ = add_project(runtime, 30)
+    pushed: list[str] = []
+
+    def push(_project: int, predictions: list[NewPrediction]) -> int:
+        pushed.extend(p.model_version for p in predictions)
+        return len(predictions)
+
+    runtime.__dict__["label_studio"] = lambda: SimpleNamespace(push_predictions=push)
+
+    def switch(_text: str, _before: int) -> Fault:
+        if len(stub.requests) > 5:  # in the second chunk
+            with runtime.database.write() as session:
+                aspects_of(session, project.id)[0].live_version = "stage-student-new"
+        return Fault()
+
+    stub.fault = switch
+    assert run(runtime, project)["asked"] == len(stub.requests) == 10, "the chunk under way, and not the next one"
+    assert pushed == [project.live_version] * 5, "nothing more is pushed under the old version"
 
 
 # Batches

@@ -16,6 +16,7 @@ from handover.labelstudio.protocol import TaskIn
 from handover.serving import register, update_config, wanted
 from handover.store.models import EvaluationRow
 from handover.store.projects import get_project
+from handover.store.students import fits, subject_of
 from handover.store.tasks import count_by_split
 from tests.component.gold_world import World, always
 from tests.projects import CHOICE_CONFIG
@@ -324,3 +325,61 @@ def test_config_with_other_labels_is_a_rollback_in_the_log_and_hints_are_not(wor
     last = world.decisions()[-1]
     assert (last.actor, last.outcome, last.applied) == ("config", "rollback", True)
     assert world.look()["outcome"] == "no student yet", "the old one does not know the new labels"
+
+
+MORE_LABELS = CHOICE_CONFIG.replace('<Choice value="Bid"/>', '<Choice value="Spam"/><Choice value="Bid"/>')
+
+
+def set_labels(world: World, config: str) -> None:
+    with world.runtime.database.write() as session:
+        update_config(session, world.runtime, get_project(session, world.project.id), config)
+
+
+def test_settle_discards_a_look_during_which_the_labels_changed(world: World) -> None:
+    world.annotate(world.rows()[:24], "Offer")
+    changes = iter([MORE_LABELS])
+
+    def slow(_text: str) -> str:
+        for config in changes:
+            set_labels(world, config)
+        return "Offer"
+
+    assert world.look(world.student("old", slow))["outcome"] == "no new gold"
+    row = world.aspect
+    assert (row.server, row.champion_id, row.looked_revision, world.decisions()) == ("teacher", None, 0, [])
+
+
+def test_settle_does_not_look_at_a_student_of_other_labels(world: World) -> None:
+    world.annotate(world.rows()[:24], "Offer")
+    student = world.student("old", always("Offer"))
+    set_labels(world, MORE_LABELS)
+    world.change(trained_revision=1)
+    assert world.look(student)["outcome"] == "the labels changed since it was trained"
+    assert world.look()["outcome"] == "no student yet", "nor without being told to"
+    assert (world.aspect.server, world.decisions()) == ("teacher", [])
+    set_labels(world, CHOICE_CONFIG)
+    world.student("new", always("Bid"))
+    set_labels(world, MORE_LABELS.replace('value="Spam"', 'value="Other"'))
+    known = world.student("known", always("Offer"))
+    world.change(champion_id=None)
+    with world.runtime.database.read() as session:
+        assert subject_of(session, world.aspect).id == known.id
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({}, True),
+        ({"labels": ["Trade", "Offer", "Bid"], "kind": "choice", "text_field": "text", "span_labels": []}, True),
+        ({"labels": ["Bid", "Offer"]}, False),
+        ({"kind": "choices"}, False),
+        ({"text_field": "title"}, False),
+        ({"span_labels": ["PRICE"]}, False),
+    ],
+)
+def test_student_fits_the_kind_the_field_and_the_labels_it_was_trained_for(
+    world: World, told: dict[str, object], expected: bool
+) -> None:
+    student = world.student("s", always("Offer"))
+    student.report = told
+    assert fits(student, world.aspect) is expected

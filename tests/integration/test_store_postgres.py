@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Thread
 
 import pytest
 from sqlalchemy import text
@@ -16,6 +17,7 @@ from handover.store.database import Database
 from handover.store.migrate import upgrade
 from handover.store.models import ProjectRow, TaskRow
 from handover.store.projects import aspects_of
+from handover.store.tasks import set_pushed, unchanged
 from handover.store.teacher_examples import stored_examples
 from handover.teaching import examples_of
 from tests.integration.postgres import postgres_server
@@ -89,3 +91,26 @@ def test_postgres_keeps_the_examples_of_a_teacher(database: Database, project: P
         assert len(examples_of(session, aspect)) == len(shown) == 4
         delete_tasks(session, project, [session.get_one(TaskRow, shown[0].task_id).ls_id])
         assert len(examples_of(session, aspect)) == 3
+
+
+def test_postgres_text_stays_while_its_answer_is_stored(database: Database, project: ProjectRow) -> None:
+    with database.write() as session:
+        (task,) = apply_tasks(session, project, tasks(1), options_for(project, Settings())).values()
+
+    def edit() -> None:
+        with database.write() as session:
+            session.get_one(TaskRow, task.id).data = {"text": "edited"}
+
+    editing = Thread(target=edit)
+    with database.write() as session:
+        assert unchanged(session, [task]) == [task]
+        editing.start()
+        editing.join(0.3)
+        assert editing.is_alive(), "it waits"
+        set_pushed(session, [task], "v1")
+    editing.join()
+    with database.write() as session:
+        assert unchanged(session, [task]) == []
+        set_pushed(session, [task], "v2")
+    with database.read() as session:
+        assert session.get_one(TaskRow, task.id).pushed_version == "v1"

@@ -83,6 +83,18 @@ def test_jobs_wait_once_per_kind_and_subject(database: Database) -> None:
         assert not jobs.add_waiting(session, job_id="e", kind="retrain", subject_id=1)
 
 
+def test_jobs_that_do_more_are_not_dropped_for_those_that_do_less(database: Database) -> None:
+    with database.write() as session:
+
+        def add(job_id: str, **arguments: object) -> bool:
+            return jobs.add_waiting(session, job_id=job_id, kind="reconcile", subject_id=1, arguments=arguments)
+
+        assert [add("a", full=False), add("b", full=True)] == [True, True]
+        assert [add("c"), add("d", full=False), add("e", full=True)] == [False] * 3
+        jobs.set_started(session, "b")
+        assert add("f", full=True)
+
+
 def test_find_aspect_names_the_aspects_there_are(database: Database, project: ProjectRow) -> None:
     with database.read() as session:
         assert projects.find_aspect(session, ls_project_id=7, name="").name == "stage"

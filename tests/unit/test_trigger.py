@@ -6,13 +6,17 @@ from types import SimpleNamespace
 
 import pytest
 
+from handover.api.ticker import enqueue_reconcile
 from handover.intake import apply_annotation, apply_tasks, options_for
 from handover.jobs import retrain
-from handover.jobs.trigger import changes_needed, is_due, trigger_retrains
+from handover.jobs.queue import JobKind, JobQueue
+from handover.jobs.trigger import changes_needed, is_due, trigger_looks, trigger_retrains
 from handover.runtime import Runtime
 from handover.settings import Settings
+from handover.store import jobs
 from handover.store.annotations import last_revision
-from handover.store.models import AspectRow
+from handover.store.database import Database
+from handover.store.models import AspectRow, ProjectRow, StudentRow
 from handover.store.projects import aspects_of
 from tests.projects import chosen, tasks
 
@@ -85,3 +89,74 @@ def test_trigger_twice_trains_once(database, project, monkeypatch) -> None:
     assert reports == [{"outcome": "keep"}, {"skipped": "not due any more"}]
     assert trained == [aspect.id]
     assert retrain.run(runtime, aspect.id, lambda _progress: None) == {"outcome": "keep"}, "asked for by a person"
+
+
+class RecordingQueue(JobQueue):
+    """The real queue up to Redis: remembers what it would push there."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(None, database, train_timeout=10)  # type: ignore[arg-type]
+        self.pushed: list[tuple[JobKind, dict[str, object]]] = []
+
+    def mark_lost(self) -> list[str]:
+        """Nothing is lost here."""
+        return []
+
+    def _push(self, _job_id: str, kind: JobKind, _args: list[object], kwargs: dict[str, object]) -> None:
+        self.pushed.append((kind, kwargs))
+
+
+@pytest.fixture
+def queue(database: Database) -> RecordingQueue:
+    return RecordingQueue(database)
+
+
+@pytest.fixture
+def runtime(database: Database, queue: RecordingQueue) -> Runtime:
+    runtime = Runtime(Settings(min_train=4, retrain_after=3, min_gold=10, look_after=3, retrain_growth=0.0))
+    runtime.__dict__.update(database=database, queue=queue)
+    return runtime
+
+
+def annotate(database: Database, project: ProjectRow, settings: Settings, *, split: str) -> None:
+    with database.write() as session:
+        rows = apply_tasks(session, project, tasks(60), options_for(project, settings))
+        for row in rows.values():
+            if (row.split == "gold") == (split == "gold"):
+                apply_annotation(session, project, row, chosen("Bid", id=row.ls_id))
+
+
+def test_trigger_forces_a_training_although_one_waits_that_may_not_be_due(database, project, runtime, queue) -> None:
+    annotate(database, project, runtime.settings, split="train")
+    assert len(trigger_retrains(runtime, project.id)) == 1
+    assert len(trigger_retrains(runtime, project.id, force=True)) == 1
+    assert trigger_retrains(runtime, project.id) == trigger_retrains(runtime, project.id, force=True) == []
+    assert queue.pushed == [(JobKind.RETRAIN, {"if_due": True}), (JobKind.RETRAIN, {})]
+
+
+def test_ticker_reads_everything_at_the_start_although_a_reconcile_waits(project, runtime, queue) -> None:
+    for full in (False, True, True):
+        enqueue_reconcile(runtime, full=full)
+    assert queue.pushed == [(JobKind.RECONCILE, {"full": False}), (JobKind.RECONCILE, {"full": True})]
+
+
+def test_retrain_that_is_not_due_any_more_leaves_the_look_that_waited_for_it(database, project, runtime, queue) -> None:
+    with database.write() as session:
+        (aspect,) = aspects_of(session, project.id)
+        session.add(student_row(aspect.id))
+        aspect.trained_revision = 1
+    annotate(database, project, runtime.settings, split="gold")
+    with database.write() as session:
+        jobs.add_waiting(session, job_id="r", kind="retrain", subject_id=aspect.id)
+        jobs.set_started(session, "r")
+    assert trigger_looks(runtime, project.id) == [], "the training ends with a look"
+    report = retrain.run(runtime, aspect.id, lambda _progress: None, if_due=True)
+    assert report == {"skipped": "not due any more"}
+    assert queue.pushed == [(JobKind.LOOK, {})]
+
+
+def student_row(aspect_id: int) -> StudentRow:
+    return StudentRow(
+        aspect_id=aspect_id, version="s", recipe="r", uri="", n_train=1, n_dev=1, n_silver=0, used_silver=False,
+        dev_score=1.0, report={}, seconds=0.0,
+    )  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Request, Response
+from starlette.types import Receive, Scope, Send
 
 from handover import __version__
 from handover.api.webhooks import handle
@@ -56,16 +57,29 @@ def setup(body: SetupRequest, runtime: InRuntime) -> dict[str, str]:
     return {"model_version": project.live_version}
 
 
+class Heard(Response):
+    """A response whose background tasks run only when the caller still listens when it is ready."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it. Asked before: afterwards every caller counts as gone."""
+        if await Request(scope, receive).is_disconnected():
+            self.background = None
+        await super().__call__(scope, receive, send)
+
+
 @router.post("/predict", response_model=PredictResponse)
 def predict(body: PredictRequest, runtime: InRuntime) -> Response:
-    """One entry per task: a prediction, or an empty list where nothing is to be shown."""
+    """One entry per task: a prediction, or an empty list where nothing is to be shown.
+
+    Label Studio hangs up after a while and then stores none of them, so they are not noted either.
+    """
     background = BackgroundTasks()
     entries: list[PredictionOut | list[PredictionOut]] = [
         PredictionOut(result=p.result, score=p.score, model_version=p.model_version) if p is not None else []
         for p in _predictions(runtime, body, background)
     ]
     answer = PredictResponse(results=entries).model_dump_json()
-    return Response(answer, media_type="application/json", background=background)
+    return Heard(answer, media_type="application/json", background=background)
 
 
 def _predictions(runtime: Runtime, body: PredictRequest, background: BackgroundTasks) -> Sequence[NewPrediction | None]:

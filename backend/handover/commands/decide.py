@@ -16,7 +16,7 @@ from handover.runtime import Runtime
 from handover.store.annotations import last_revision
 from handover.store.models import AspectRow, StudentRow
 from handover.store.projects import find_aspect
-from handover.store.students import champion_of, student_by_version, students_of
+from handover.store.students import champion_of, fits, student_by_version, students_of
 from handover.switching import record_by_hand
 
 TEACHER = Server.TEACHER.value
@@ -117,10 +117,16 @@ def _student(runtime: Runtime, session: Session, row: AspectRow, version: str) -
     students = students_of(session, row.id)
     if not students:
         raise NotFoundError(f"Aspect {row.name!r} has no student yet. Annotate more tasks, or run `handover retrain`.")
-    student = student_by_version(session, row.id, version) if version else students[0]
+    newest = next((s for s in students if fits(s, row)), students[0])
+    student = student_by_version(session, row.id, version) if version else newest
     if student is None:
         known = ", ".join(s.version for s in students)
         raise NotFoundError(f"Aspect {row.name!r} has no student {version!r} (has: {known}).")
+    if not fits(student, row):
+        raise ConfigError(
+            f"Student {student.version} was trained before the labels of aspect {row.name!r} changed and does not know "
+            "those it has now. Run `handover retrain`, or take a student that was trained since."
+        )
     if not runtime.artifacts.exists(student.version):
         raise NotFoundError(
             f"The files of student {student.version} are gone. Run `handover retrain`, or take another."

@@ -35,15 +35,14 @@ def run(runtime: Runtime, project_id: int, progress: Progress) -> dict[str, obje
         served = live(session, project)
         tasks = list(open_tasks(session, project_id, limit=runtime.settings.prefetch))
     collected = batches.collect(runtime, project, served)
-    pushed = push_known(runtime, project, served, tasks)
+    pushed = push_known(runtime, project, served, _reread(runtime, project, served, tasks))
     report: dict[str, object] = {"collected": collected, "sent": 0, "asked": 0}
     by_teacher = [s for s in served if s.student is None]
-    questions = [(s.rest, unsure(runtime, s, tasks)) for s in served]
     try:
         under_way = {s.row.id: batches.submit(runtime, project, s, tasks) for s in by_teacher}
         report["sent"] = sum(len(ids) for ids in under_way.values())
-        for asked, chunk in _ask_missing(runtime, project, questions, tasks, under_way):
-            pushed += push_known(runtime, project, served, chunk)
+        for asked, chunk in _ask_missing(runtime, project, served, tasks, under_way):
+            pushed += push_known(runtime, project, served, _reread(runtime, project, served, chunk))
             report["asked"] = asked
             progress({"asked": asked, "pushed": pushed})
     except TeacherError as error:
@@ -65,33 +64,40 @@ def push_known(runtime: Runtime, project: ProjectRow, served: Sequence[Served], 
     predictions = [p for _, p in pairs if p is not None]
     number = client.push_predictions(project.ls_id, predictions) if predictions else 0
     with runtime.database.write() as session:
-        set_pushed(session, [task.id for task, p in pairs if p is not None], version)
+        set_pushed(session, [task for task, p in pairs if p is not None], version)
     return number
+
+
+def _reread(
+    runtime: Runtime, project: ProjectRow, served: Sequence[Served], tasks: Sequence[TaskRow]
+) -> Sequence[TaskRow]:
+    """The tasks as they are now, without those that annotators finished; none when others are live by now."""
+    with runtime.database.read() as session:
+        is_live = version_of(live(session, get_project(session, project.id))) == version_of(served)
+        return still_open(session, tasks) if is_live else []
 
 
 def _ask_missing(
     runtime: Runtime,
     project: ProjectRow,
-    questions: Sequence[tuple[Served, Sequence[TaskRow]]],
+    served: Sequence[Served],
     tasks: Sequence[TaskRow],
     under_way: dict[int, set[int]],
 ) -> Iterator[tuple[int, Sequence[TaskRow]]]:
-    """Ask chunk by chunk; yields how many questions were asked so far and the chunk's tasks. `questions` says which
-    teacher has to answer which tasks.
+    """Ask chunk by chunk; yields how many questions were asked so far and the chunk's tasks.
 
-    What annotators finished or opened meanwhile is not asked about. Raises TeacherError when none of many questions
-    was answered: then the others will not be, either.
+    What annotators finished or opened meanwhile is not asked about, and nothing after a switch. Raises TeacherError
+    when none of many questions was answered: then the others will not be, either.
     """
     asked = 0
     for start in range(0, len(tasks), CHUNK):
-        with runtime.database.read() as session:
-            open_ids = still_open(session, [task.id for task in tasks[start : start + CHUNK]])
-        chunk = [task for task in tasks[start : start + CHUNK] if task.id in open_ids]
+        chunk = _reread(runtime, project, served, tasks[start : start + CHUNK])
         before = asked
-        for s, own in questions:
-            ids = {task.id for task in own} - under_way.get(s.row.id, set())
-            missing = missing_of(runtime, s.row, [task for task in chunk if task.id in ids], s.version)
-            answers = ask(runtime, project, s.row, missing, purpose=Purpose.PREFETCH) if missing else []
+        for s in served:
+            waiting = under_way.get(s.row.id, set())
+            own = [task for task in unsure(runtime, s, chunk) if task.id not in waiting]
+            missing = missing_of(runtime, s.rest.row, own, s.rest.version)
+            answers = ask(runtime, project, s.rest.row, missing, purpose=Purpose.PREFETCH) if missing else []
             asked += len(answers)
             if len(answers) >= FEW and all(a.status is AnswerStatus.FAILED for a in answers):
                 raise TeacherError(f"Aspect {s.row.name!r}: no question was answered. {answers[-1].problems[0]}")

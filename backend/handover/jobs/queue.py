@@ -1,7 +1,7 @@
 """The queue: RQ on Redis with the JSON serializer, and a row in the store for every job.
 
-Of one kind and subject at most one job waits (a unique key in the store), and of `retrain` and `look` at most one
-runs per aspect (RQ's rate limit with a concurrency of one).
+Of the same kind, subject and arguments at most one job waits (a unique key in the store), and of `retrain` and `look`
+at most one runs per aspect (RQ's rate limit with a concurrency of one).
 """
 
 from __future__ import annotations
@@ -120,14 +120,16 @@ class JobQueue:
     def enqueue(
         self, kind: JobKind, subject_id: int | None, *, arguments: dict[str, object] | None = None
     ) -> str | None:
-        """Put a job on the queue; returns its id, or None when one of its kind and subject waits already.
+        """Put a job on the queue; returns its id, or None when the same one waits already.
 
-        `arguments` are JSON values. Raises UnavailableError when Redis or the database is away; then nothing
-        waits.
+        `arguments` are JSON values; those that are false count as not given. Raises UnavailableError when Redis or
+        the database is away; then nothing waits.
         """
         job_id = f"{kind.value}-{subject_id if subject_id is not None else 'all'}-{uuid.uuid4().hex[:12]}"
         with self.database.write() as session:
-            if not job_store.add_waiting(session, job_id=job_id, kind=kind.value, subject_id=subject_id):
+            if not job_store.add_waiting(
+                session, job_id=job_id, kind=kind.value, subject_id=subject_id, arguments=arguments
+            ):
                 return None
         # The row is committed first: a worker may start the job before this call returns.
         try:

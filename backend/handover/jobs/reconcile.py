@@ -59,7 +59,7 @@ def run(runtime: Runtime, project_id: int, progress: Progress, *, full: bool = F
     if full:
         counts["deleted"] = _sweep(runtime, client, project)
     counts["parents"] = _resolve_parents(runtime, client, project)
-    _follow_up(runtime, project)
+    _follow_up(runtime, project, shown=info.model_version)
     return dict(counts)
 
 
@@ -133,8 +133,8 @@ def set_parent(row: AnnotationRow, prediction: StoredPrediction | None) -> None:
     row.parent_result = prediction.result if prediction is not None else None
 
 
-def _follow_up(runtime: Runtime, project: ProjectRow) -> None:
-    if refresh.is_due(runtime, project.id):
+def _follow_up(runtime: Runtime, project: ProjectRow, *, shown: str) -> None:
+    if refresh.is_due(runtime, project.id, shown=shown):
         runtime.queue.enqueue(JobKind.REFRESH, project.id)
     runtime.queue.enqueue(JobKind.PREFETCH, project.id)
     trigger_retrains(runtime, project.id)

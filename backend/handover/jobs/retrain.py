@@ -20,7 +20,7 @@ from handover.intake import text_of
 from handover.jobs.origin import find_origin
 from handover.jobs.queue import JobKind
 from handover.jobs.settle import look_and_settle
-from handover.jobs.trigger import is_due
+from handover.jobs.trigger import is_due, look_is_needed
 from handover.preannotation import teacher_id_of
 from handover.runtime import Runtime
 from handover.settings import Settings
@@ -68,7 +68,7 @@ def run(runtime: Runtime, aspect_id: int, progress: Progress, *, if_due: bool = 
     With `if_due` only when enough changed since the last training was tried.
     """
     if if_due and not _is_due(runtime, aspect_id):
-        return {"skipped": "not due any more"}
+        return _skip(runtime, aspect_id)
     report = _train_and_compare(runtime, aspect_id, progress)
     # Last, so that this training still had the silver of the teacher that has answered until now.
     if renew(runtime.database, runtime.settings, aspect_id):
@@ -83,10 +83,21 @@ def _is_due(runtime: Runtime, aspect_id: int) -> bool:
         return is_due(session, get_aspect(session, aspect_id), runtime.settings)
 
 
+def _skip(runtime: Runtime, aspect_id: int) -> dict[str, object]:
+    """Leave out the training, but not the look that may have waited for it."""
+    with runtime.database.read() as session:
+        is_needed = look_is_needed(session, get_aspect(session, aspect_id), runtime.settings)
+    if is_needed:
+        runtime.queue.enqueue(JobKind.LOOK, aspect_id)
+    return {"skipped": "not due any more"}
+
+
 def _train_and_compare(runtime: Runtime, aspect_id: int, progress: Progress) -> dict[str, object]:
     snapshot = _snapshot(runtime, aspect_id)
     with runtime.database.write() as session:
-        get_aspect(session, aspect_id).attempted_revision = snapshot.revision
+        row = get_aspect(session, aspect_id)
+        if row.definition == snapshot.row.definition:
+            row.attempted_revision = snapshot.revision
     _check_enough(runtime, snapshot)
     progress({"phase": "training", "train": len(snapshot.examples.train), "dev": len(snapshot.examples.dev)})
     student = _train_once(runtime, snapshot, progress)
@@ -145,7 +156,9 @@ def _train_once(runtime: Runtime, snapshot: Snapshot, progress: Progress) -> Stu
     if known is None or not runtime.artifacts.exists(version):
         known = _train(runtime, snapshot, options, version, progress)
     with runtime.database.write() as session:
-        get_aspect(session, snapshot.row.id).trained_revision = snapshot.revision
+        row = get_aspect(session, snapshot.row.id)
+        if row.attempted_revision == snapshot.revision:  # else the labels changed meanwhile: nothing knows the new ones
+            row.trained_revision = snapshot.revision
     return known
 
 

@@ -14,7 +14,7 @@ from handover.jobs.situation import Situation, read_situation
 from handover.runtime import Runtime
 from handover.store.models import AspectRow, DecisionRow, EvaluationRow, StudentRow
 from handover.store.projects import get_aspect
-from handover.store.students import decision_about, subject_of, switches_of
+from handover.store.students import decision_about, fits, subject_of, switches_of
 from handover.switching import PIN_NOTE, carry_out, record
 
 logger = logging.getLogger(__name__)
@@ -31,12 +31,15 @@ def look_and_settle(runtime: Runtime, aspect_id: int, student: StudentRow | None
         looked_at = student or subject_of(session, situation.row)
     if looked_at is None:
         return {"outcome": "no student yet"}
+    if not fits(looked_at, situation.row):
+        return {"student": looked_at.version, "outcome": "the labels changed since it was trained"}
     look = take_look(runtime, situation, looked_at)
     with runtime.database.write() as session:
         row = get_aspect(session, aspect_id)
         row.teacher_id = situation.teacher_id or row.teacher_id
-        decision = _follow(session, row, look)
-        if student is None or look is not None:
+        is_as_it_was = _is_as_it_was(row, situation)
+        decision = _follow(session, row, look) if is_as_it_was else None
+        if is_as_it_was and (student is None or look is not None):
             row.looked_revision = situation.revision
     if decision is not None and decision.applied:
         runtime.queue.enqueue(JobKind.REFRESH, situation.project.id)
@@ -58,10 +61,7 @@ def _follow(session: Session, row: AspectRow, look: Look | Known | None) -> Deci
     return _store(session, row, look) if look is not None else None
 
 
-def _store(session: Session, row: AspectRow, look: Look) -> DecisionRow | None:
-    if not _is_as_it_was(row, look.situation):
-        logger.warning("Aspect %s: who serves changed during the look; it does not count", row.name)
-        return None
+def _store(session: Session, row: AspectRow, look: Look) -> DecisionRow:
     session.add(look.evaluation)
     session.flush()
     return record(
@@ -77,8 +77,16 @@ def _store(session: Session, row: AspectRow, look: Look) -> DecisionRow | None:
 
 
 def _is_as_it_was(row: AspectRow, situation: Situation) -> bool:
-    """Whether nobody moved the server meanwhile: a person, or a changed labeling config."""
-    return (row.server, row.champion_id) == (situation.row.server, situation.row.champion_id)
+    """Whether nobody moved the server meanwhile: a person, or a changed labeling config.
+
+    One with other labels forgets the last training, too, so it is seen while the teacher serves.
+    """
+    before = situation.row
+    same_server = (row.server, row.champion_id) == (before.server, before.champion_id)
+    same_labels = row.trained_revision == before.trained_revision
+    if not (same_server and same_labels):
+        logger.warning("Aspect %s: who serves or the labels changed during the look; it does not count", row.name)
+    return same_server and same_labels
 
 
 def _withheld(session: Session, row: AspectRow, evaluation: EvaluationRow) -> DecisionRow | None:

@@ -39,12 +39,14 @@ def is_due(session: Session, aspect: AspectRow, settings: Settings) -> bool:
 
 
 def look_is_due(session: Session, aspect: AspectRow, settings: Settings) -> bool:
-    """Whether there is a student to look at and enough gold changed since the last look, or the teacher did.
+    """Whether a look is needed and no training waits or runs: that ends with a look, at a newer student."""
+    return not is_active(session, JobKind.RETRAIN.value, aspect.id) and look_is_needed(session, aspect, settings)
 
-    Not while a training waits or runs: it ends with a look, at a newer student.
-    """
+
+def look_is_needed(session: Session, aspect: AspectRow, settings: Settings) -> bool:
+    """Whether there is a student to look at and enough gold changed since the last look, or the teacher did."""
     student = subject_of(session, aspect)
-    if student is None or is_active(session, JobKind.RETRAIN.value, aspect.id):
+    if student is None:
         return False
     gold = count_finished(session, aspect.project_id) - count_finished(session, aspect.project_id, held_out=False)
     if gold < settings.min_gold:

@@ -53,7 +53,10 @@ def span_region(span: Span, tag: Tag, text: str, *, score: float | None = None) 
             f"Span {span.start}-{span.end} is not inside the text of {len(text)} characters. "
             "It was made for another text; predict again."
         )
-    value = {"start": span.start, "end": span.end, "text": text[span.start : span.end], "labels": [span.label]}
+    words = text[span.start : span.end]
+    # Half a surrogate pair has no UTF-8 form. Without its text a region is read by its offsets, with another it is not.
+    shown_text = {"text": words} if _has_utf8(words) else {}
+    value = {"start": span.start, "end": span.end, **shown_text, "labels": [span.label]}
     return region(value, tag, score=score)
 
 
@@ -68,6 +71,10 @@ def region(value: Mapping[str, Any], tag: Tag, *, score: float | None = None) ->
         "value": value,
     }
     return written if score is None else {**written, "score": score}
+
+
+def _has_utf8(words: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in words)
 
 
 def check_labels(labels: Iterable[str], known: Sequence[str], tag: str) -> None:

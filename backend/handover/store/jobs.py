@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -14,13 +14,15 @@ from handover.store.sql import insert_ignore
 ACTIVE = ("queued", "started")
 
 
-def add_waiting(session: Session, *, job_id: str, kind: str, subject_id: int | None) -> bool:
-    """Record a waiting job. False when one of this kind and subject waits already."""
+def add_waiting(
+    session: Session, *, job_id: str, kind: str, subject_id: int | None, arguments: Mapping[str, object] | None = None
+) -> bool:
+    """Record a waiting job. False when one of this kind and subject with the same arguments waits already."""
     values: dict[str, object] = {
         "id": job_id,
         "kind": kind,
         "subject_id": subject_id,
-        "waiting_key": waiting_key(kind, subject_id),
+        "waiting_key": waiting_key(kind, subject_id, arguments or {}),
         "status": "queued",
         "progress": {},
         "error": "",
@@ -31,9 +33,11 @@ def add_waiting(session: Session, *, job_id: str, kind: str, subject_id: int | N
     return session.get(JobRow, job_id) is not None
 
 
-def waiting_key(kind: str, subject_id: int | None) -> str:
-    """What may wait only once."""
-    return f"{kind}:{subject_id if subject_id is not None else 'all'}"
+def waiting_key(kind: str, subject_id: int | None, arguments: Mapping[str, object]) -> str:
+    """What may wait only once. A job that does more must not be dropped for one that does less: `full`, or without
+    `if_due`."""
+    given = sorted(name for name, value in arguments.items() if value)
+    return ":".join([kind, str(subject_id) if subject_id is not None else "all", *given])
 
 
 def set_started(session: Session, job_id: str) -> None:

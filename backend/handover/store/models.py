@@ -396,7 +396,7 @@ class HintRow(Base):
 
 
 class JobRow(Base):
-    """A job on the queue. A waiting job per kind and subject at most: `waiting_key` is unique while it waits."""
+    """A job on the queue. Of the same job one waits at most: `waiting_key` is unique while it waits."""
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(primary_key=True)

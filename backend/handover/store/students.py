@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from handover.domain import Actor, Outcome, Server
 from handover.store.models import AspectRow, DecisionRow, EvaluationRow, StudentRow
+from handover.store.projects import aspect_of
 
 
 def student_by_version(session: Session, aspect_id: int, version: str) -> StudentRow | None:
@@ -21,6 +22,21 @@ def students_of(session: Session, aspect_id: int) -> Sequence[StudentRow]:
     """All students of an aspect, newest first."""
     query = select(StudentRow).where(StudentRow.aspect_id == aspect_id)
     return session.scalars(query.order_by(StudentRow.id.desc())).all()
+
+
+def fits(student: StudentRow, row: AspectRow) -> bool:
+    """Whether a student was trained for what its aspect asks now: the kind, the field and the labels.
+
+    What the report of an older student does not tell counts as the same.
+    """
+    aspect, told = aspect_of(row), student.report
+    span_labels = {label.name for label in aspect.span_labels}
+    return (
+        told.get("kind", aspect.kind.value) == aspect.kind.value
+        and told.get("text_field", aspect.text_field) == aspect.text_field
+        and set(told.get("labels", aspect.label_names)) == set(aspect.label_names)
+        and set(told.get("span_labels", span_labels)) == span_labels
+    )
 
 
 def decisions_of(session: Session, aspect_id: int, *, limit: int | None = None) -> Sequence[DecisionRow]:
@@ -61,15 +77,14 @@ def champion_of(session: Session, row: AspectRow) -> StudentRow | None:
 
 
 def subject_of(session: Session, row: AspectRow) -> StudentRow | None:
-    """The student that is looked at without a training: the one that serves, else the newest.
+    """The student that is looked at without a training: the one that serves, else the newest that fits.
 
     None without one, or when none was trained since the labels changed.
     """
     champion = champion_of(session, row)
     if champion is not None or row.trained_revision == 0:
         return champion
-    query = select(StudentRow).where(StudentRow.aspect_id == row.id)
-    return session.scalar(query.order_by(StudentRow.id.desc()).limit(1))
+    return next((student for student in students_of(session, row.id) if fits(student, row)), None)
 
 
 def handover_of(session: Session, row: AspectRow) -> DecisionRow | None:

@@ -86,13 +86,22 @@ def to_be_answered(session: Session, project_id: int) -> Sequence[TaskRow]:
     return session.scalars(query.order_by(TaskRow.ls_id)).all()
 
 
-def still_open(session: Session, task_ids: Sequence[int]) -> set[int]:
-    """Those of the tasks that no person has finished and nobody has deleted."""
-    found: set[int] = set()
-    for part in chunks(task_ids):
-        query = select(TaskRow.id).where(TaskRow.id.in_(part), ~TaskRow.deleted, ~is_finished())
-        found.update(session.scalars(query))
+def still_open(session: Session, tasks: Sequence[TaskRow]) -> list[TaskRow]:
+    """Tasks that were read before as they are now, without those that people finished or deleted since."""
+    found: list[TaskRow] = []
+    for part in chunks([task.id for task in tasks]):
+        query = select(TaskRow).where(TaskRow.id.in_(part), ~TaskRow.deleted, ~is_finished())
+        found += session.scalars(query.order_by(TaskRow.ls_id))
     return found
+
+
+def unchanged(session: Session, tasks: Sequence[TaskRow]) -> list[TaskRow]:
+    """Those tasks whose data are still what was read before. They stay so until the transaction ends."""
+    now: dict[int, object] = {}
+    for part in chunks(sorted({task.id for task in tasks})):
+        query = select(TaskRow.id, TaskRow.data).where(TaskRow.id.in_(part)).order_by(TaskRow.id)
+        now.update((task_id, data) for task_id, data in session.execute(query.with_for_update(key_share=True)))
+    return [task for task in tasks if now.get(task.id) == task.data]
 
 
 def count_open_by_push(session: Session, project_id: int, version: str) -> tuple[int, int]:
@@ -135,10 +144,18 @@ def mark_deleted(session: Session, project_id: int, ls_ids: Sequence[int]) -> li
     return [row.id for row in rows]
 
 
-def set_pushed(session: Session, task_ids: Sequence[int], version: str) -> None:
-    """Remember that Label Studio holds a prediction of this version for these tasks."""
-    for part in chunks(task_ids):
-        session.execute(update(TaskRow).where(TaskRow.id.in_(part)).values(pushed_version=version))
+def set_pushed(session: Session, tasks: Sequence[TaskRow], version: str) -> None:
+    """Remember that Label Studio holds a prediction of this version for these tasks.
+
+    Not for those whose data changed since they were read, nor where another version was noted meanwhile.
+    """
+    groups: dict[str, list[int]] = {}
+    for task in unchanged(session, tasks):
+        groups.setdefault(task.pushed_version, []).append(task.id)
+    for before, ids in groups.items():
+        for part in chunks(ids):
+            same = TaskRow.id.in_(part), TaskRow.pushed_version == before
+            session.execute(update(TaskRow).where(*same).values(pushed_version=version))
 
 
 def candidate_groups(session: Session, bands: Sequence[str]) -> dict[str, list[tuple[str, bytes]]]:

@@ -147,7 +147,10 @@ class _Training:
         return {
             "origin": {"version": origin.version, "trained_anew": origin.trained_anew} if origin else None,
             "metric": scores.metric,
+            "kind": self.aspect.kind.value,
+            "text_field": self.aspect.text_field,
             "labels": list(self.aspect.label_names),
+            "span_labels": [label.name for label in self.aspect.span_labels],
             "n_train": len(self.examples.train),
             "n_dev": len(self.examples.dev),
             "n_silver": len(self.examples.silver),

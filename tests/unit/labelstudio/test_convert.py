@@ -487,3 +487,11 @@ def test_convert_utf16_offsets_are_repaired_to_a_span_with_the_same_text(text: s
     assert "".join(text[span.start : span.end].replace("\\n", "").split()) == "".join(
         text[start:end].replace("\\n", "").split()
     )
+
+
+def test_convert_leaves_out_a_text_without_a_utf8_form_and_reads_it_back() -> None:
+    text = "copper \ud83d"
+    annotation = Annotation(spans=(Span(0, 8, "GRADE"),))
+    (region,) = write_result(annotation, TERMS, text)
+    assert region["value"] == {"start": 0, "end": 8, "labels": ["GRADE"]}
+    assert read_result([region], TERMS, text).annotation == annotation
