@@ -93,6 +93,15 @@ def test_reconcile_does_not_delete_for_a_page_that_was_read_before_the_webhook(s
     assert synced.annotated() == [1]
 
 
+def test_reconcile_takes_no_text_from_a_page_that_was_read_before_the_webhook(synced: Synced) -> None:
+    gold = task_in(synced.world.rows("gold")[0])
+    state = next(s for s in synced.studio.client().task_states(7) if s.task.id == gold.id)
+    edited = TaskIn(id=gold.id, data={"text": f"{gold.data['text']} now"})
+    synced.annotate(gold.id, T0 + timedelta(hours=1), task=edited, rings=True)
+    reconcile._apply(synced.world.runtime, synced.world.project, [state], started=datetime.now(timezone.utc))
+    assert [task.text for task in synced.examples().gold] == [edited.data["text"]]
+
+
 def test_reconcile_deletes_an_annotation_that_is_gone(synced: Synced) -> None:
     synced.annotate(1, T0 + timedelta(hours=1), rings=True)
     synced.studio.put(TASKS[1], T0 + timedelta(hours=2))

@@ -129,14 +129,16 @@ def test_intake_of_an_annotation_submitted_again_unchanged_outdates_events_from_
         assert row.ls_updated_at == START + timedelta(seconds=30)
 
 
+@pytest.mark.parametrize("told", [True, False])
 def test_intake_moves_an_annotation_to_the_task_that_has_it_now(
-    database: Database, project: ProjectRow, options
+    database: Database, project: ProjectRow, options, told: bool
 ) -> None:
     """Label Studio's "Remove duplicated tasks" does that, and tells only which tasks it deleted."""
     with database.write() as session:
         rows = apply_tasks(session, project, tasks(2), options)
         apply_annotation(session, project, rows[2], chosen("Bid", id=3))
-        delete_tasks(session, project, [2])
+        if told:
+            delete_tasks(session, project, [2])
         assert apply_annotation(session, project, rows[1], chosen("Bid", id=3))
         ((task, row),) = annotation_store.finished(session, project.id)
         assert (task.ls_id, row.ls_id, row.revision) == (1, 3, 1)
