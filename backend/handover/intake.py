@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 MAX_REASONS = 20
 """Reasons that are kept of one annotation; the rest is only counted."""
 
+SETTLED = timedelta(seconds=60)
+"""A time so long ago was not made up while a page was read. Not more than the overlap of two reconciles."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -156,7 +159,7 @@ def apply_annotation(
     lock_project(session, project.id)
     row = annotation_store.annotations_by_ls_id(session, project.id, [annotation.id]).get(annotation.id)
     if row is not None and not _is_news(row, task, annotation, revive=revive):
-        _saw(row, annotation)
+        _saw(row, annotation, is_live=not revive)
         return False
     action = "updated" if row is not None else "created"
     revision, imported = _revision_for(session, row, annotation), _is_imported(row, annotation)
@@ -220,9 +223,13 @@ def _is_same(row: AnnotationRow, annotation: AnnotationIn) -> bool:
     )
 
 
-def _saw(row: AnnotationRow, annotation: AnnotationIn) -> None:
-    """Submitted again without a change: nothing older counts any more, and it is about the text of that time."""
-    if not row.deleted:
+def _saw(row: AnnotationRow, annotation: AnnotationIn, *, is_live: bool) -> None:
+    """Submitted again without a change: nothing older counts any more, and it is about the text of that time.
+
+    What is read much later would be stamped with the time of reading each time, were Label Studio's clock far ahead;
+    so of that a time counts only once it has passed.
+    """
+    if not row.deleted and (is_live or annotation.updated_at < utcnow() - SETTLED):
         row.ls_updated_at = max(row.ls_updated_at, annotation.updated_at)
 
 

@@ -154,6 +154,17 @@ def test_reconcile_asks_before_it_deletes_a_task(synced: Synced) -> None:
     assert synced.annotated() == [51]
 
 
+def test_reconcile_brings_back_a_task_with_an_imported_annotation(synced: Synced) -> None:
+    """Such an annotation is a moment younger than its task."""
+    at = T0 + timedelta(hours=1)
+    synced.studio.put(TASKS[1], at, raw(1001, at + timedelta(milliseconds=5), updated_by=None))
+    synced.reconcile(full=True)
+    synced.tell("TASKS_DELETED", tasks=[{"id": 1}])
+    assert synced.annotated() == []
+    synced.reconcile(full=True)
+    assert synced.annotated() == [1]
+
+
 def test_reconcile_follows_annotations_that_were_moved_from_removed_duplicates(synced: Synced) -> None:
     """Label Studio moves them without a change of time, and tells of the deleted tasks alone."""
     twin = TaskIn(id=2, data=TASKS[1].data)

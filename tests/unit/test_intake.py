@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import func, select
@@ -127,6 +127,21 @@ def test_intake_of_an_annotation_submitted_again_unchanged_outdates_events_from_
         row = session.scalar(select(AnnotationRow))
         assert row is not None and row.result[0]["value"]["choices"] == ["Bid"]
         assert row.ls_updated_at == START + timedelta(seconds=30)
+
+
+def test_intake_gives_an_annotation_no_later_time_with_each_look(
+    database: Database, project: ProjectRow, options
+) -> None:
+    """A time far in the future is taken for now whenever it is read: the annotation must not outrun an edit so."""
+    ahead = (datetime.now(timezone.utc) + timedelta(hours=1)).isoformat()
+    first, again, rung = (chosen("Bid", id=3).model_validate({"id": 3, "updated_at": ahead}) for _ in range(3))
+    with database.write() as session:
+        task = apply_tasks(session, project, tasks(1), options)[1]
+        apply_annotation(session, project, task, first)
+        for annotation, revive, expected in ((again, True, first), (rung, False, rung)):
+            assert not apply_annotation(session, project, task, annotation, revive=revive)
+            row = session.scalar(select(AnnotationRow))
+            assert row is not None and row.ls_updated_at == expected.updated_at
 
 
 @pytest.mark.parametrize("told", [True, False])

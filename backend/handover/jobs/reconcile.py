@@ -101,7 +101,9 @@ def _apply(runtime: Runtime, project: ProjectRow, states: list[TaskState], *, st
 
 def _is_outdated(session: Session, row: TaskRow | None, state: TaskState) -> bool:
     """Whether a webhook told more since the page with this state was read: an annotation changes its task, too."""
-    newest = annotation_store.newest_of_task(session, row.id) if row is not None else None
+    if row is None or row.deleted:
+        return False
+    newest = annotation_store.newest_of_task(session, row.id)
     return newest is not None and newest > state.updated_at
 
 
