@@ -121,11 +121,11 @@ def is_blind(row: AnnotationRow, task: TaskRow) -> bool:
     """Whether an annotation of a gold task was made without seeing an answer.
 
     Not blind: started from a prediction with content (or one nobody has looked at yet); imported and not
-    confirmed as ground truth; made before the task's text was changed.
+    marked as ground truth since; made before the task's text was changed.
     """
     if row.ls_parent_prediction_id is not None and row.parent_has_content is not False:
         return False
-    if row.imported and not row.ground_truth:
+    if row.imported:
         return False
     return task.data_changed_at is None or row.ls_updated_at >= task.data_changed_at
 
@@ -139,7 +139,9 @@ def _by_task(
 
 
 def _read(rows: Sequence[AnnotationRow], aspect: Aspect, text: str) -> list[Annotation]:
-    """The annotations, or those marked as ground truth alone where there are any."""
-    chosen = [row for row in rows if row.ground_truth] or list(rows)
+    """The annotations of people, or imported ones where there are no others; those marked as ground truth alone
+    where there are any."""
+    own = [row for row in rows if not row.imported] or list(rows)
+    chosen = [row for row in own if row.ground_truth] or own
     readings = (read_result(row.result, aspect, text).annotation for row in chosen)
     return [annotation for annotation in readings if annotation is not None]

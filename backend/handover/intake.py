@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -27,7 +27,7 @@ from handover.store import tasks as task_store
 from handover.store.answers import forget_predictions
 from handover.store.columns import utcnow
 from handover.store.models import AnnotationRow, ProjectRow, SetAsideRow, TaskRow
-from handover.store.projects import aspect_of, aspects_of, project_by_ls_id, put_aspects
+from handover.store.projects import aspect_of, aspects_of, lock_project, project_by_ls_id, put_aspects
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,9 @@ MAX_REASONS = 20
 
 _NO_TEXT = key_of("")
 """Tasks with this key have no split yet that means anything: they can be neither annotated nor predicted."""
+
+SETTLED = timedelta(seconds=60)
+"""A time so long ago was not made up while a page was read. Not more than the overlap of two reconciles."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ def apply_tasks(
 
     `revive` says whether the caller knows that the tasks exist; an event that comes late does not.
     """
+    lock_project(session, project.id)
     known = task_store.tasks_by_ls_id(session, project.id, [task.id for task in tasks])
     aspects = [aspect_of(row) for row in aspects_of(session, project.id)]
     fresh = list({task.id: task for task in tasks if task.id not in known}.values())
@@ -169,14 +173,17 @@ def apply_annotation(
 
     `revive` says whether the caller knows that the annotation exists; an event that comes late does not.
     """
+    lock_project(session, project.id)
     row = annotation_store.annotations_by_ls_id(session, project.id, [annotation.id]).get(annotation.id)
-    if row is not None and not _is_news(row, annotation, revive=revive):
+    if row is not None and not _is_news(row, task, annotation, revive=revive):
+        _saw(row, annotation, is_live=not revive)
         return False
     action = "updated" if row is not None else "created"
-    revision = annotation_store.next_revision(session)
+    revision, imported = _revision_for(session, row, annotation), _is_imported(row, annotation)
     if row is None:
         row = AnnotationRow(project_id=project.id, task_id=task.id, ls_id=annotation.id)
-    _fill(row, annotation, revision=revision)
+    _fill(row, task, annotation, revision=revision)
+    row.imported = imported
     session.add(row)
     session.flush()
     annotation_store.add_history(session, row, action)
@@ -186,6 +193,7 @@ def apply_annotation(
 
 def delete_annotations(session: Session, project: ProjectRow, ls_ids: Sequence[int]) -> int:
     """Mark annotations as deleted. Returns how many changed."""
+    lock_project(session, project.id)
     rows = annotation_store.annotations_by_ls_id(session, project.id, ls_ids).values()
     gone = [row for row in rows if not row.deleted]
     for row in gone:
@@ -197,6 +205,7 @@ def delete_annotations(session: Session, project: ProjectRow, ls_ids: Sequence[i
 
 def delete_tasks(session: Session, project: ProjectRow, ls_ids: Sequence[int]) -> int:
     """Mark tasks and their annotations as deleted. Returns how many tasks changed."""
+    lock_project(session, project.id)
     task_ids = task_store.mark_deleted(session, project.id, ls_ids)
     for task_id in task_ids:
         rows = annotation_store.annotations_of_task(session, task_id)
@@ -205,26 +214,65 @@ def delete_tasks(session: Session, project: ProjectRow, ls_ids: Sequence[int]) -
     return len(task_ids)
 
 
-def _is_news(row: AnnotationRow, annotation: AnnotationIn, *, revive: bool) -> bool:
+def set_aside_annotations(session: Session, task: TaskRow, reasons: Sequence[str]) -> None:
+    """Count the annotations of a task that cannot be read at all, instead of those that were counted before."""
+    mine = (SetAsideRow.task_id == task.id, SetAsideRow.subject == "annotation", SetAsideRow.annotation_id.is_(None))
+    session.execute(delete(SetAsideRow).where(*mine))
+    for reason in reasons:
+        row = SetAsideRow(project_id=task.project_id, task_id=task.id, subject="annotation", reason=reason)
+        session.add(row)
+
+
+def _is_news(row: AnnotationRow, task: TaskRow, annotation: AnnotationIn, *, revive: bool) -> bool:
     if annotation.updated_at < row.ls_updated_at:
         return False
     if row.deleted and not revive:
         return annotation.updated_at > row.ls_updated_at
-    same = (
+    moved = row.task_id != task.id  # Label Studio does that when it removes duplicated tasks
+    return row.deleted or moved or row.imported != _is_imported(row, annotation) or not _is_same(row, annotation)
+
+
+def _is_same(row: AnnotationRow, annotation: AnnotationIn) -> bool:
+    return (
         row.result == annotation.result
         and row.was_cancelled == annotation.was_cancelled
         and row.ground_truth == annotation.ground_truth
     )
-    return row.deleted or not same
 
 
-def _fill(row: AnnotationRow, annotation: AnnotationIn, *, revision: int) -> None:
+def _saw(row: AnnotationRow, annotation: AnnotationIn, *, is_live: bool) -> None:
+    """Submitted again without a change: nothing older counts any more, and it is about the text of that time.
+
+    What is read much later would be stamped with the time of reading each time, were Label Studio's clock far ahead;
+    so of that a time counts only once it has passed.
+    """
+    if not row.deleted and (is_live or annotation.updated_at < utcnow() - SETTLED):
+        row.ls_updated_at = max(row.ls_updated_at, annotation.updated_at)
+
+
+def _is_imported(row: AnnotationRow | None, annotation: AnnotationIn) -> bool:
+    """Whether it counts as imported: until somebody marks it as ground truth in Label Studio, which marks what it
+    imports by itself. So only a mark counts that was not there before."""
+    if row is None or annotation.is_bulk:
+        return annotation.is_imported
+    return row.imported and not (annotation.ground_truth and not row.ground_truth)
+
+
+def _revision_for(session: Session, row: AnnotationRow | None, annotation: AnnotationIn) -> int:
+    """The next one; for an annotation that was only taken for deleted, or is on another task now, that of its content:
+    it was counted and looked at under that."""
+    if row is None or not _is_same(row, annotation):
+        return annotation_store.next_revision(session)
+    return annotation_store.content_revision(session, row)
+
+
+def _fill(row: AnnotationRow, task: TaskRow, annotation: AnnotationIn, *, revision: int) -> None:
     if annotation.parent_prediction != row.ls_parent_prediction_id:
         row.parent_has_content, row.parent_result, row.parent_version = None, None, ""
+    row.task_id = task.id
     row.result = annotation.result
     row.was_cancelled = annotation.was_cancelled
     row.ground_truth = annotation.ground_truth
-    row.imported = annotation.is_imported
     row.completed_by = annotation.completed_by
     row.lead_time = annotation.lead_time
     row.ls_parent_prediction_id = annotation.parent_prediction
@@ -298,7 +346,7 @@ def _change_task(
 ) -> None:
     if row.data != task.data:
         # The split stays: what was held out must not become training data by an edit, nor the reverse.
-        row.data, row.data_changed_at, row.pushed_version = task.data, utcnow(), ""
+        row.data, row.data_changed_at, row.pushed_version = task.data, _changed_at(session, row, task), ""
         fingerprint = fingerprint_tasks([task], aspects, max_text_chars=options.max_text_chars)[task.id]
         if row.text_key == _NO_TEXT:
             _place(session, project, [row], [fingerprint], options)
@@ -307,6 +355,13 @@ def _change_task(
         forget_predictions(session, [row.id])
     session.execute(delete(SetAsideRow).where(SetAsideRow.task_id == row.id, SetAsideRow.annotation_id.is_(None)))
     _check_task(session, project, row, aspects, max_text_chars=options.max_text_chars)
+
+
+def _changed_at(session: Session, row: TaskRow, task: TaskIn) -> datetime:
+    """A time by Label Studio's clock which only those annotations have reached that are about the changed text."""
+    at = task.updated_at or utcnow()
+    newest = annotation_store.newest_of_task(session, row.id)
+    return at if newest is None else max(at, newest + timedelta(microseconds=1))
 
 
 def _check_task(

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from threading import Thread
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Thread
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from handover.errors import UnavailableError
 from handover.fewshot import renew
 from handover.intake import apply_annotation, apply_tasks, delete_tasks, options_for
+from handover.labelstudio.protocol import AnnotationIn
 from handover.settings import Settings
 from handover.store.columns import Base
 from handover.store.database import Database
 from handover.store.migrate import upgrade
-from handover.store.models import ProjectRow, TaskRow
-from handover.store.projects import aspects_of
+from handover.store.models import AnnotationRow, ProjectRow, TaskRow
+from handover.store.projects import aspects_of, lock_project
 from handover.store.tasks import set_pushed, unchanged
 from handover.store.teacher_examples import stored_examples
 from handover.teaching import examples_of
@@ -114,3 +116,48 @@ def test_postgres_text_stays_while_its_answer_is_stored(database: Database, proj
         set_pushed(session, [task], "v2")
     with database.read() as session:
         assert session.get_one(TaskRow, task.id).pushed_version == "v1"
+
+
+@pytest.fixture
+def task(database: Database, project: ProjectRow, settings: Settings) -> TaskRow:
+    with database.write() as session:
+        return apply_tasks(session, project, tasks(1), options_for(project, settings))[1]
+
+
+def test_postgres_lets_no_older_state_overwrite_a_newer_one(database: Database, project: ProjectRow, task) -> None:
+    """A reconcile has decided that its state is news when a webhook brings a newer one."""
+    newer = Thread(target=lambda: bring(database, project, task, chosen("Trade", id=1, seconds=20)))
+    with database.write() as session:
+        apply_annotation(session, project, task, chosen("Bid", id=1))
+    with database.write() as session:
+        lock_project(session, project.id)
+        newer.start()
+        newer.join(timeout=0.5)
+        assert newer.is_alive(), "it waits"
+        apply_annotation(session, project, task, chosen("Offer", id=1, seconds=10))
+    newer.join()
+    assert stored_labels(database) == ["Trade"]
+
+
+def test_postgres_takes_an_annotation_from_two_at_once(database: Database, project: ProjectRow, task) -> None:
+    start = Barrier(4)
+
+    def create() -> bool:
+        start.wait(5)
+        with database.write() as session:
+            return apply_annotation(session, project, task, chosen("Offer", id=5, seconds=10))
+
+    with ThreadPoolExecutor(4) as pool:
+        made = [pool.submit(create) for _ in range(4)]
+    assert sorted(future.result() for future in made) == [False, False, False, True]
+    assert stored_labels(database) == ["Offer"]
+
+
+def bring(database: Database, project: ProjectRow, task: TaskRow, annotation: AnnotationIn) -> None:
+    with database.write() as session:
+        apply_annotation(session, project, task, annotation)
+
+
+def stored_labels(database: Database) -> list[str]:
+    with database.read() as session:
+        return [row.result[0]["value"]["choices"][0] for row in session.scalars(select(AnnotationRow))]

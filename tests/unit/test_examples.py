@@ -54,7 +54,10 @@ def test_examples_go_where_the_split_says(database, project, rows, split) -> Non
         ({"parent_prediction": 5}, True, False),
         ({"parent_prediction": 5}, False, True),
         ({"import_id": 2}, None, False),
-        ({"import_id": 2, "ground_truth": True}, None, True),
+        ({"import_id": 2, "ground_truth": True}, None, False),
+        ({"completed_by": 1, "updated_by": None, "ground_truth": True}, None, False),
+        ({"completed_by": 1, "updated_by": 1, "ground_truth": True}, None, True),
+        ({"completed_by": 1, "updated_by": None, "parent_prediction": 5}, False, False),
         ({"last_action": "imported"}, None, False),
     ],
 )
@@ -67,6 +70,25 @@ def test_examples_void_gold_that_was_not_annotated_blind(database, project, rows
         annotations_by_ls_id(session, project.id, [1])[1].parent_has_content = content
     examples = annotate(database, project, task)
     assert (len(examples.gold), examples.voided) == ((1, 0) if blind else (0, 1))
+
+
+def test_examples_count_imported_gold_that_somebody_marked_as_ground_truth_since(database, project, rows) -> None:
+    task = one(rows, Split.GOLD)
+    imported = {"completed_by": 1, "import_id": 2}
+    examples = annotate(database, project, task, chosen("Bid", id=1, updated_by=None, **imported))
+    assert (len(examples.gold), examples.voided) == (0, 1)
+    marked = chosen("Bid", id=1, seconds=5, ground_truth=True, updated_by=1, **imported)
+    examples = annotate(database, project, task, marked)
+    assert (len(examples.gold), examples.voided) == (1, 0)
+
+
+@pytest.mark.parametrize("split", list(Split))
+def test_examples_prefer_people_to_what_was_imported(database, project, rows, split) -> None:
+    """Label Studio marks all that it imports as ground truth: an LLM's answers, too."""
+    task = one(rows, split)
+    imported = chosen("Bid", id=1, ground_truth=True, completed_by=1, updated_by=None)
+    examples = annotate(database, project, task, imported, chosen("Offer", id=2, completed_by=3, updated_by=3))
+    assert [t.annotation.cats for t in getattr(examples, split.value)] == [("Offer",)]
 
 
 def test_examples_score_the_teacher_on_blind_gold_alone(database, project, rows) -> None:
@@ -108,6 +130,30 @@ def test_examples_void_gold_whose_text_was_edited_afterwards(database, project, 
     with database.write() as session:
         edited = TaskIn(id=task.ls_id, data={"text": "quite another text"})
         apply_tasks(session, project, [edited], options_for(project, settings))
+    examples = annotate(database, project, task)
+    assert (len(examples.gold), examples.voided) == (0, 1)
+
+
+def test_examples_count_gold_that_was_submitted_again_for_the_edited_text(database, project, rows, settings) -> None:
+    task = one(rows, Split.GOLD)
+    annotate(database, project, task, chosen("Bid", id=1))
+    edited = TaskIn(id=task.ls_id, data={"text": "quite another text"}, updated_at=START + timedelta(seconds=60))
+    with database.write() as session:
+        task = apply_tasks(session, project, [edited], options_for(project, settings))[task.ls_id]
+    for seconds, expected in ((30, (0, 1)), (90, (1, 0))):
+        examples = annotate(database, project, task, chosen("Bid", id=1, seconds=seconds))
+        assert (len(examples.gold), examples.voided) == expected
+
+
+def test_examples_void_gold_of_an_edited_text_though_label_studios_clock_is_ahead(
+    database, project, rows, settings
+) -> None:
+    task = one(rows, Split.GOLD)
+    ahead = chosen("Bid", id=1).model_copy(update={"updated_at": datetime.now(timezone.utc) + timedelta(minutes=4)})
+    annotate(database, project, task, ahead)
+    with database.write() as session:
+        edited = TaskIn(id=task.ls_id, data={"text": "quite another text"})
+        task = apply_tasks(session, project, [edited], options_for(project, settings))[task.ls_id]
     examples = annotate(database, project, task)
     assert (len(examples.gold), examples.voided) == (0, 1)
 

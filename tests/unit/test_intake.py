@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import func, select
@@ -24,7 +25,7 @@ from handover.store.database import Database
 from handover.store.models import AnnotationHistoryRow, AnnotationRow, ProjectRow, SetAsideRow, TaskRow
 from handover.store.projects import aspects_of
 from handover.store.tasks import count_by_split
-from tests.projects import CHOICE_CONFIG, ENTITY_CONFIG, MAX_TEXT_CHARS, chosen, tasks
+from tests.projects import CHOICE_CONFIG, ENTITY_CONFIG, MAX_TEXT_CHARS, START, chosen, tasks
 
 
 def set_asides(session, project) -> list[tuple[str, str, int]]:
@@ -175,6 +176,101 @@ def test_intake_ignores_an_event_that_is_older_than_what_is_known(
         assert row is not None and row.result[0]["value"]["choices"] == ["Offer"]
 
 
+def test_intake_of_an_annotation_submitted_again_unchanged_outdates_events_from_before(
+    database: Database, project: ProjectRow, options
+) -> None:
+    with database.write() as session:
+        task = apply_tasks(session, project, tasks(1), options)[1]
+        apply_annotation(session, project, task, chosen("Bid", id=3, seconds=10))
+        assert not apply_annotation(session, project, task, chosen("Bid", id=3, seconds=30))
+        assert not apply_annotation(session, project, task, chosen("Offer", id=3, seconds=20))
+        row = session.scalar(select(AnnotationRow))
+        assert row is not None and row.result[0]["value"]["choices"] == ["Bid"]
+        assert row.ls_updated_at == START + timedelta(seconds=30)
+
+
+def test_intake_gives_an_annotation_no_later_time_with_each_look(
+    database: Database, project: ProjectRow, options
+) -> None:
+    """A time far in the future is taken for now whenever it is read: the annotation must not outrun an edit so."""
+    ahead = (datetime.now(timezone.utc) + timedelta(hours=1)).isoformat()
+    first, again, rung = (chosen("Bid", id=3).model_validate({"id": 3, "updated_at": ahead}) for _ in range(3))
+    with database.write() as session:
+        task = apply_tasks(session, project, tasks(1), options)[1]
+        apply_annotation(session, project, task, first)
+        for annotation, revive, expected in ((again, True, first), (rung, False, rung)):
+            assert not apply_annotation(session, project, task, annotation, revive=revive)
+            row = session.scalar(select(AnnotationRow))
+            assert row is not None and row.ls_updated_at == expected.updated_at
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_intake_moves_an_annotation_to_the_task_that_has_it_now(
+    database: Database, project: ProjectRow, options, told: bool
+) -> None:
+    """Label Studio's "Remove duplicated tasks" does that, and tells only which tasks it deleted."""
+    with database.write() as session:
+        rows = apply_tasks(session, project, tasks(2), options)
+        apply_annotation(session, project, rows[2], chosen("Bid", id=3))
+        if told:
+            delete_tasks(session, project, [2])
+        assert apply_annotation(session, project, rows[1], chosen("Bid", id=3))
+        ((task, row),) = annotation_store.finished(session, project.id)
+        assert (task.ls_id, row.ls_id, row.revision) == (1, 3, 1)
+        assert not apply_annotation(session, project, rows[1], chosen("Bid", id=3))
+
+
+def test_intake_of_an_annotation_that_was_only_taken_for_deleted_keeps_its_revision(
+    database: Database, project: ProjectRow, options
+) -> None:
+    with database.write() as session:
+        task = apply_tasks(session, project, tasks(1), options)[1]
+        apply_annotation(session, project, task, chosen("Bid", id=3))
+        apply_annotation(session, project, task, chosen("Bid", id=4))
+        for label, revision in (("Bid", 1), ("Offer", 5)):
+            delete_annotations(session, project, [3])
+            apply_annotation(session, project, task, chosen(label, id=3))
+            assert annotation_store.annotations_by_ls_id(session, project.id, [3])[3].revision == revision
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, False),
+        ({"completed_by": 1, "updated_by": 1, "lead_time": None, "ground_truth": True}, False),
+        ({"completed_by": {"id": 1, "email": "a@b"}, "updated_by": 1}, False),
+        ({"completed_by": None, "updated_by": None, "lead_time": 4.0}, False),
+        ({"completed_by": 1, "updated_by": None, "ground_truth": True}, True),
+        ({"completed_by": 1, "updated_by": None, "lead_time": 4.0}, True),
+        ({"completed_by": None, "updated_by": 1, "lead_time": None}, True),
+        ({"completed_by": None, "updated_by": None, "lead_time": None}, True),
+        ({"completed_by": 1, "updated_by": 1, "import_id": 0}, True),
+        ({"completed_by": 1, "updated_by": 1, "last_action": "prediction"}, True),
+    ],
+)
+def test_intake_tells_imported_annotations_from_those_of_people(fields, expected) -> None:
+    """A person's may have no lead_time (a script at the API), and may be ground truth; it always has who saved it."""
+    assert chosen("Bid", id=1, **fields).is_imported is expected
+
+
+def test_intake_of_an_imported_annotation_counts_it_as_confirmed_once_somebody_marks_it(
+    database: Database, project: ProjectRow, options
+) -> None:
+    steps = [
+        ({"updated_by": None, "ground_truth": True}, True),  # as Label Studio imports
+        ({"updated_by": 1, "ground_truth": True}, True),  # somebody saved it; the mark is still that of the import
+        ({"updated_by": 1, "ground_truth": False}, True),
+        ({"updated_by": 1, "ground_truth": True}, False),
+        ({"updated_by": 1, "ground_truth": True}, False),
+    ]
+    with database.write() as session:
+        task = apply_tasks(session, project, tasks(1), options)[1]
+        for seconds, (fields, imported) in enumerate(steps):
+            given = chosen("Bid", id=3, seconds=seconds, completed_by=1, import_id=9, **fields)
+            apply_annotation(session, project, task, given)
+            assert annotation_store.annotations_by_ls_id(session, project.id, [3])[3].imported is imported, seconds
+
+
 def test_intake_of_a_late_event_does_not_bring_back_what_was_deleted(
     database: Database, project: ProjectRow, options
 ) -> None:
@@ -216,7 +312,7 @@ def test_intake_keeps_every_state_of_an_annotation(database: Database, project: 
         session.flush()
         history = session.scalars(select(AnnotationHistoryRow).order_by(AnnotationHistoryRow.id)).all()
     assert [row.action for row in history] == ["created", "updated", "deleted", "updated"]
-    assert [row.revision for row in history] == [1, 2, 3, 4]
+    assert [row.revision for row in history] == [1, 2, 3, 2], "one that comes back says nothing new"
 
 
 def test_intake_of_a_skip_counts_as_change_but_not_as_answer(database: Database, project: ProjectRow, options) -> None:

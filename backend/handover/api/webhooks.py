@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 from handover.intake import apply_annotation, apply_tasks, delete_annotations, delete_tasks, options_for
 from handover.jobs.queue import JobKind
 from handover.jobs.trigger import lookahead_is_low, trigger_looks, trigger_retrains
-from handover.labelstudio.protocol import WebhookRequest
+from handover.labelstudio.protocol import TaskIn, WebhookRequest
 from handover.runtime import Runtime
 from handover.serving import update_config
+from handover.store.annotations import count_finished
 from handover.store.models import EventRow, ProjectRow
 from handover.store.projects import project_by_ls_id
 
@@ -25,6 +26,7 @@ MAX_INLINE_CHARS = 500_000
 """Events with more annotations and tasks, regions, or characters than this are left to a reconcile."""
 
 START_TRAINING = "START_TRAINING"
+TASKS_DELETED = "TASKS_DELETED"
 
 Handler = Callable[[Runtime, Session, ProjectRow, WebhookRequest], tuple[str, list[JobKind]]]
 
@@ -36,7 +38,8 @@ def handle(runtime: Runtime, event: WebhookRequest) -> dict[str, Any]:
         outcome, kinds = _apply(runtime, session, project, event)
         session.add(_event_row(event, outcome))
     forced = event.action == START_TRAINING
-    jobs = _enqueue(runtime, project.id, kinds, forced=forced) if project is not None else []
+    full = event.action == TASKS_DELETED
+    jobs = _enqueue(runtime, project.id, kinds, forced=forced, full=full) if project is not None else []
     return {"outcome": outcome, "jobs": jobs}
 
 
@@ -57,7 +60,8 @@ def _annotated(
     annotations, tasks = event.annotation_list, event.task_list
     if _is_large(event):
         return "a large event: left to reconcile", [JobKind.RECONCILE]
-    rows = apply_tasks(session, project, tasks, options_for(project, runtime.settings), revive=False)
+    options = options_for(project, runtime.settings)
+    rows = apply_tasks(session, project, _as_annotated(event), options, revive=False)
     changed = 0
     for index, annotation in enumerate(annotations):
         ls_task_id = annotation.task or (tasks[index].id if index < len(tasks) else None)
@@ -73,6 +77,12 @@ def _annotated(
     if needs_look and is_gold:
         kinds.append(JobKind.RECONCILE)
     return f"{changed} changed", kinds
+
+
+def _as_annotated(event: WebhookRequest) -> list[TaskIn]:
+    """The tasks of an event as they were when they were annotated: their texts are what annotators saw."""
+    at = min((annotation.updated_at for annotation in event.annotation_list), default=None)
+    return [task.model_copy(update={"updated_at": at}) for task in event.task_list]
 
 
 def _is_large(event: WebhookRequest) -> bool:
@@ -99,8 +109,12 @@ def _tasks_created(
 def _tasks_deleted(
     _runtime: Runtime, session: Session, project: ProjectRow, event: WebhookRequest
 ) -> tuple[str, list[JobKind]]:
+    before = count_finished(session, project.id)
     number = delete_tasks(session, project, [task.id for task in event.tasks or []])
-    return f"{number} tasks deleted", [JobKind.RETRAIN]
+    kinds = [JobKind.RETRAIN]
+    if count_finished(session, project.id) < before:
+        kinds.append(JobKind.RECONCILE)  # a full one: "Remove duplicated tasks" moves annotations without a word
+    return f"{number} tasks deleted", kinds
 
 
 def _project_updated(
@@ -126,16 +140,18 @@ HANDLERS: dict[str, Handler] = {
     "ANNOTATIONS_CREATED": _annotated,
     "ANNOTATIONS_DELETED": _annotations_deleted,
     "TASKS_CREATED": _tasks_created,
-    "TASKS_DELETED": _tasks_deleted,
+    TASKS_DELETED: _tasks_deleted,
     "PROJECT_UPDATED": _project_updated,
     START_TRAINING: _start_training,
 }
 
 
-def _enqueue(runtime: Runtime, project_id: int, kinds: list[JobKind], *, forced: bool) -> list[str]:
+def _enqueue(runtime: Runtime, project_id: int, kinds: list[JobKind], *, forced: bool, full: bool) -> list[str]:
     jobs: list[str | None] = []
     for kind in dict.fromkeys(kinds):
-        if kind is JobKind.RETRAIN:
+        if kind is JobKind.RECONCILE and full:
+            jobs.append(runtime.queue.enqueue(kind, project_id, arguments={"full": True}))
+        elif kind is JobKind.RETRAIN:
             jobs += trigger_retrains(runtime, project_id, force=forced)
             jobs += trigger_looks(runtime, project_id)
         else:

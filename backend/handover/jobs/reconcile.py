@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from itertools import islice
 
 from sqlalchemy.orm import Session
@@ -18,6 +18,7 @@ from handover.intake import (
     delete_tasks,
     fingerprint_tasks,
     options_for,
+    set_aside_annotations,
 )
 from handover.jobs import refresh
 from handover.jobs.drift import check_drift
@@ -28,8 +29,9 @@ from handover.runtime import Runtime
 from handover.serving import register
 from handover.store import annotations as annotation_store
 from handover.store import tasks as task_store
+from handover.store.columns import utcnow
 from handover.store.models import AnnotationRow, ProjectRow, TaskRow
-from handover.store.projects import aspect_of, aspects_of, get_project
+from handover.store.projects import aspect_of, aspects_of, get_project, lock_project
 from handover.store.tasks import tasks_by_ls_id
 
 logger = logging.getLogger(__name__)
@@ -69,48 +71,62 @@ def _fetch(
     since = None if full or project.synced_until is None else project.synced_until - OVERLAP
     tasks = changed = 0
     newest = project.synced_until
+    started = utcnow()
     for states in _batches(client.task_states(project.ls_id, updated_after=since)):
-        changed += _apply(runtime, project, states)
+        changed += _apply(runtime, project, states, started=started)
         tasks += len(states)
         newest = max([state.updated_at for state in states] + ([newest] if newest else []))
         progress({"tasks": tasks, "changed": changed})
     with runtime.database.write() as session:
-        get_project(session, project.id).synced_until = newest
+        # A time that is still to come would hide the changes until then.
+        get_project(session, project.id).synced_until = min(newest, started) if newest else None
     return {"tasks": tasks, "changed": changed}
 
 
-def _apply(runtime: Runtime, project: ProjectRow, states: list[TaskState]) -> int:
+def _apply(runtime: Runtime, project: ProjectRow, states: list[TaskState], *, started: datetime) -> int:
     options = options_for(project, runtime.settings)
-    tasks = [state.task for state in states]
     with runtime.database.read() as session:
-        known = tasks_by_ls_id(session, project.id, [task.id for task in tasks])
+        known = tasks_by_ls_id(session, project.id, [state.task.id for state in states])
         aspects = [aspect_of(row) for row in aspects_of(session, project.id)]
-    fresh = [task for task in tasks if task.id not in known]
+    fresh = [state.task for state in states if state.task.id not in known]
     prints = fingerprint_tasks(fresh, aspects, max_text_chars=options.max_text_chars)
     with runtime.database.write() as session:
         project = get_project(session, project.id)
-        rows = apply_tasks(session, project, tasks, options, prints=prints)
-        return _apply_annotations(session, project, states, rows)
+        lock_project(session, project.id)
+        rows = tasks_by_ls_id(session, project.id, [state.task.id for state in states])
+        current = [state.task for state in states if not _is_outdated(session, rows.get(state.task.id), state)]
+        rows.update(apply_tasks(session, project, current, options, prints=prints))
+        return sum(_apply_annotations(session, project, rows[s.task.id], s, started=started) for s in states)
+
+
+def _is_outdated(session: Session, row: TaskRow | None, state: TaskState) -> bool:
+    """Whether a webhook told more since the page with this state was read: an annotation changes its task, too."""
+    if row is None or row.deleted:
+        return False
+    newest = annotation_store.newest_of_task(session, row.id)
+    return newest is not None and newest > state.updated_at
 
 
 def _apply_annotations(
-    session: Session, project: ProjectRow, states: list[TaskState], rows: Mapping[int, TaskRow]
+    session: Session, project: ProjectRow, row: TaskRow, state: TaskState, *, started: datetime
 ) -> int:
-    changed = 0
-    for state in states:
-        row = rows[state.task.id]
-        changed += sum(apply_annotation(session, project, row, a) for a in state.annotations)
-        present = {annotation.id for annotation in state.annotations}
-        known = annotation_store.annotations_of_task(session, row.id)
-        changed += delete_annotations(session, project, [a.ls_id for a in known if a.ls_id not in present])
-    return changed
+    changed = sum(apply_annotation(session, project, row, annotation) for annotation in state.annotations)
+    set_aside_annotations(session, row, [annotation.reason for annotation in state.unreadable])
+    present = {a.id for a in state.annotations} | {a.id for a in state.unreadable}
+    missing = [a for a in annotation_store.annotations_of_task(session, row.id) if a.ls_id not in present]
+    newer = [a.id for a in missing if a.ls_updated_at > state.updated_at]  # the page may have been read before them
+    learned = annotation_store.learned_since(session, newer, started - OVERLAP)
+    return changed + delete_annotations(session, project, [a.ls_id for a in missing if a.id not in learned])
 
 
 def _sweep(runtime: Runtime, client: LabelStudioClient, project: ProjectRow) -> int:
     present = client.task_ids(project.ls_id)
+    with runtime.database.read() as session:
+        missing = sorted(task_store.all_ls_ids(session, project.id) - present)
+    # A task may have come after the ids were listed; what is deleted here takes its annotations along.
+    gone = [ls_id for ls_id in missing if not client.has_task(ls_id)]
     with runtime.database.write() as session:
-        gone = task_store.all_ls_ids(session, project.id) - present
-        return delete_tasks(session, get_project(session, project.id), sorted(gone))
+        return delete_tasks(session, get_project(session, project.id), gone)
 
 
 def _resolve_parents(runtime: Runtime, client: LabelStudioClient, project: ProjectRow) -> int:

@@ -56,6 +56,7 @@ def read_situation(runtime: Runtime, aspect_id: int) -> Situation:
     with runtime.database.read() as session:
         row = get_aspect(session, aspect_id)
         project = get_project(session, row.project_id)
+        revision = last_revision(session)  # before the examples: what comes in between is looked at again
         examples = load_examples(session, row, max_text_chars=settings.max_text_chars)
         champion, handover = champion_of(session, row), handover_of(session, row)
         teacher_id = _teacher_id(runtime, project, row)
@@ -71,7 +72,7 @@ def read_situation(runtime: Runtime, aspect_id: int) -> Situation:
             champion=champion,
             handover=handover,
             validity=validity,
-            revision=last_revision(session),
+            revision=revision,
             mark=mark,
             is_watched=is_watched,
             spent={actor: _spent(session, row, teacher_id, actor) for actor in (Actor.GATE, Actor.WATCH)},

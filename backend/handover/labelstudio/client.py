@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from handover.errors import LabelStudioError
 from handover.labelstudio.protocol import AnnotationIn, TaskIn
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -35,12 +38,21 @@ class ProjectInfo:
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """An annotation that Label Studio holds and Handover cannot read; `id` is None where even that is none."""
+
+    id: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class TaskState:
     """A task with its annotations, as Label Studio holds them now."""
 
     task: TaskIn
     annotations: tuple[AnnotationIn, ...]
     updated_at: datetime
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,27 +133,45 @@ class LabelStudioClient:
     def task_states(self, ls_project_id: int, *, updated_after: datetime | None = None) -> Iterator[TaskState]:
         """Tasks with their annotations, oldest change first; only those changed after a time if one is given.
 
-        A change of an annotation or a prediction counts as a change of its task.
+        A change of an annotation or a prediction counts as a change of its task. Each page begins where the last one
+        ended in time, not at a number: a task that changes meanwhile comes again at the end, and no other is skipped.
         """
-        query = _updated_after(updated_after) if updated_after else None
-        page = 1
-        while True:
-            items = self._tasks_page(ls_project_id, page, query)
-            yield from (_task_state(item) for item in items)
-            if len(items) < PAGE_SIZE:
+        since = updated_after
+        while items := self._tasks_page(ls_project_id, _changed_after(since)):
+            yield from _task_states(items)
+            last, known = _time_of(items[-1]), {item.id for item in items}
+            yield from _task_states(self._changed_at(ls_project_id, last, but=known))
+            if since is not None and last <= since:
                 return
-            page += 1
+            since = last
+
+    def _changed_at(self, ls_project_id: int, at: datetime, *, but: set[int]) -> Iterator[Any]:
+        """Tasks that an action on many changed at the very same time, without the known ones."""
+        for item in self._by_id(ls_project_id, _between(at)):
+            if item.id not in but:
+                yield item
+
+    def _by_id(self, ls_project_id: int, filters: list[dict[str, Any]], *, only_tasks: bool = False) -> Iterator[Any]:
+        last = 0
+        while items := self._tasks_page(ls_project_id, _after_id(last, filters), only_tasks=only_tasks):
+            yield from items
+            if items[-1].id <= last:
+                return
+            last = items[-1].id
 
     def task_ids(self, ls_project_id: int) -> set[int]:
         """The ids of all tasks of a project."""
-        found: set[int] = set()
-        page = 1
-        while True:
-            items = self._tasks_page(ls_project_id, page, None, only_tasks=True)
-            found.update(item.id for item in items)
-            if len(items) < PAGE_SIZE:
-                return found
-            page += 1
+        return {item.id for item in self._by_id(ls_project_id, [], only_tasks=True)}
+
+    def has_task(self, ls_task_id: int) -> bool:
+        """Whether Label Studio still holds a task."""
+        http, path = self._sdk._client_wrapper.httpx_client, f"api/tasks/{ls_task_id}/"
+        response = _call(f"GET {path}", http.request, path, method="GET")
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return False
+        if response.status_code >= httpx.codes.BAD_REQUEST:
+            raise LabelStudioError(_refusal(f"GET {path}", response.status_code, response.text))
+        return True
 
     def prediction(self, ls_prediction_id: int) -> StoredPrediction | None:
         """A prediction that Label Studio holds; None when it is gone."""
@@ -220,24 +250,13 @@ class LabelStudioClient:
         if self.project(ls_project_id).model_version != version:
             self._request("PATCH", f"api/projects/{ls_project_id}/", json={"model_version": version})
 
-    def _tasks_page(self, ls_project_id: int, page: int, query: str | None, *, only_tasks: bool = False) -> list[Any]:
-        options: dict[str, Any] = {"query": query} if query else {}
-        try:
-            pager = self._sdk.tasks.list(
-                project=ls_project_id,
-                page=page,
-                page_size=PAGE_SIZE,
-                fields="task_only" if only_tasks else "all",
-                **options,
-            )
-            return list(pager.items or [])
-        except ApiError as error:
-            # Label Studio answers 404 for a page behind the last one.
-            if error.status_code == httpx.codes.NOT_FOUND and page > 1:
-                return []
-            raise _as_error(f"listing the tasks of project {ls_project_id}", error) from error
-        except httpx.HTTPError as error:
-            raise _as_error(f"listing the tasks of project {ls_project_id}", error) from error
+    def _tasks_page(self, ls_project_id: int, query: str, *, only_tasks: bool = False) -> list[Any]:
+        fields: Any = "task_only" if only_tasks else "all"
+        doing = f"listing the tasks of project {ls_project_id}"
+        pager = _call(
+            doing, self._sdk.tasks.list, project=ls_project_id, page=1, page_size=PAGE_SIZE, fields=fields, query=query
+        )
+        return list(pager.items or [])
 
     def _request(self, method: str, path: str, *, json: dict[str, Any] | None = None) -> dict[str, Any]:
         # The SDK's typed methods for these records lag behind the server's fields; its HTTP client does
@@ -273,20 +292,72 @@ def _project_info(project: Any) -> ProjectInfo:
     )
 
 
-def _task_state(item: Any) -> TaskState:
-    annotations = item.annotations if isinstance(item.annotations, list) else []
-    plain = [a if isinstance(a, dict) else a.model_dump() for a in annotations]
+def _task_states(items: Iterable[Any]) -> Iterator[TaskState]:
+    for item in items:
+        state = _task_state(item)
+        if state is not None:
+            yield state
+
+
+def _task_state(item: Any) -> TaskState | None:
+    """One that cannot be read must not keep the others from being read: annotations are set aside, a task is left
+    out."""
+    updated_at = _time_of(item)
+    try:
+        task = TaskIn(id=item.id, data=item.data if isinstance(item.data, dict) else {}, updated_at=updated_at)
+    except ValidationError as error:
+        logger.warning("Task %s of Label Studio cannot be read and is left out: %s", item.id, _fields_of(error))
+        return None
+    raw = item.annotations if isinstance(item.annotations, list) else []
+    read = [_read_annotation(a if isinstance(a, dict) else a.model_dump(), task.id) for a in raw]
     return TaskState(
-        task=TaskIn(id=item.id, data=item.data if isinstance(item.data, dict) else {}),
-        annotations=tuple(AnnotationIn.model_validate({"task": item.id, **a}) for a in plain),
-        updated_at=_TIME.validate_python(item.updated_at),  # the SDK gives a string or a time, by endpoint
+        task=task,
+        annotations=tuple(a for a in read if isinstance(a, AnnotationIn)),
+        updated_at=updated_at,
+        unreadable=tuple(a for a in read if isinstance(a, Unreadable)),
     )
 
 
-def _updated_after(time: datetime) -> str:
-    stamp = time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    item = {"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": stamp}
-    return json.dumps({"filters": {"conjunction": "and", "items": [item]}, "ordering": ["tasks:updated_at"]})
+def _read_annotation(raw: dict[str, Any], ls_task_id: int) -> AnnotationIn | Unreadable:
+    try:
+        return AnnotationIn.model_validate({"task": ls_task_id, **raw})
+    except ValidationError as error:
+        given = raw.get("id")
+        return Unreadable(given if isinstance(given, int) else None, f"cannot be read: {_fields_of(error)}")
+
+
+def _fields_of(error: ValidationError) -> str:
+    """What was wrong with which field, without what was in it."""
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:3])
+
+
+def _time_of(item: Any) -> datetime:
+    """When a task was changed last; the SDK gives a string or a time, by endpoint."""
+    return _TIME.validate_python(item.updated_at)
+
+
+def _changed_after(time: datetime | None) -> str:
+    return _query([_compare("updated_at", "greater", time)] if time else [], "updated_at")
+
+
+def _between(time: datetime) -> list[dict[str, Any]]:
+    return [_compare("updated_at", operator, time) for operator in ("greater_or_equal", "less_or_equal")]
+
+
+def _after_id(ls_task_id: int, filters: list[dict[str, Any]]) -> str:
+    return _query([*filters, _compare("id", "greater", ls_task_id)], "id")
+
+
+def _compare(field: str, operator: str, value: datetime | int) -> dict[str, Any]:
+    given: dict[str, Any] = {"filter": f"filter:tasks:{field}", "operator": operator, "type": "Number", "value": value}
+    if isinstance(value, datetime):
+        stamp = value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        given |= {"type": "Datetime", "value": stamp}
+    return given
+
+
+def _query(filters: list[dict[str, Any]], order: str) -> str:
+    return json.dumps({"filters": {"conjunction": "and", "items": filters}, "ordering": [f"tasks:{order}"]})
 
 
 def _as_error(doing: str, error: Exception) -> LabelStudioError:

@@ -18,6 +18,8 @@ MAX_ID = 2**63 - 1
 MAX_CONFIG_CHARS = 2_000_000
 MAX_TITLE_CHARS = 10_000
 CLOCK_SKEW = timedelta(minutes=5)
+BULK_ACTIONS = frozenset({"imported", "prediction", "propagated_annotation"})
+"""What `last_action` says in the enterprise edition; the open-source one leaves it empty."""
 
 
 def _no_bool(value: Any) -> Any:
@@ -67,10 +69,11 @@ def project_id_of(value: Any) -> int:
 
 
 class TaskIn(Shape):
-    """A task as Label Studio sends it."""
+    """A task as Label Studio sends it. `updated_at` is not before the last change of its data, by its clock."""
 
     id: Id
     data: Data
+    updated_at: Time | None = None
 
 
 class AnnotationIn(Shape):
@@ -84,11 +87,12 @@ class AnnotationIn(Shape):
     completed_by: Id | None = None
     lead_time: float | None = None
     parent_prediction: Id | None = None
-    import_id: Id | None = None
+    import_id: int | None = None  # the id that the import gave, whatever it was
     last_action: str | None = None
+    updated_by: Id | None = None
     updated_at: Time
 
-    @field_validator("completed_by", mode="before")
+    @field_validator("completed_by", "updated_by", mode="before")
     @classmethod
     def _user_id(cls, value: Any) -> Any:
         return value.get("id") if isinstance(value, dict) else value
@@ -100,8 +104,26 @@ class AnnotationIn(Shape):
 
     @property
     def is_imported(self) -> bool:
-        """True when it came in with a file or through an import, not from a person at work in Label Studio."""
-        return self.import_id is not None or self.last_action == "imported"
+        """True when it came with a file, a storage or an action on many tasks, not from a person at work.
+
+        Of what the open-source edition imports only the id from the file is kept, where there was one; ground truth
+        is set by default. The rest shows in who made it.
+        """
+        return self.import_id is not None or self.last_action in BULK_ACTIONS or self.is_bulk or self._is_from_storage
+
+    @property
+    def is_bulk(self) -> bool:
+        """True when Label Studio wrote it along with many others (an import, "Create annotations from predictions",
+        a propagation), and nobody saved it since: only then it names who made it, but not who saved it last."""
+        given = {"completed_by", "updated_by"} <= self.model_fields_set
+        return given and self.completed_by is not None and self.updated_by is None
+
+    @property
+    def _is_from_storage(self) -> bool:
+        """Synchronized from a cloud storage: nobody made it and it took no time. Of a user who is gone, the time
+        stays."""
+        given = {"completed_by", "lead_time"} <= self.model_fields_set
+        return given and self.completed_by is None and self.lead_time is None
 
 
 class ProjectIn(Shape):

@@ -39,6 +39,27 @@ def annotations_of_task(session: Session, task_id: int) -> Sequence[AnnotationRo
     return session.scalars(query.order_by(AnnotationRow.ls_id)).all()
 
 
+def newest_of_task(session: Session, task_id: int) -> datetime | None:
+    """When Label Studio last changed an annotation of a task, as far as that is known."""
+    return session.scalar(select(func.max(AnnotationRow.ls_updated_at)).where(AnnotationRow.task_id == task_id))
+
+
+def learned_since(session: Session, annotation_ids: Sequence[int], time: datetime) -> set[int]:
+    """Those of the annotations that became known, or changed, after a time by our clock."""
+    query = select(AnnotationHistoryRow.annotation_id).where(
+        AnnotationHistoryRow.annotation_id.in_(annotation_ids), AnnotationHistoryRow.recorded_at >= time
+    )
+    return set(session.scalars(query)) if annotation_ids else set()
+
+
+def content_revision(session: Session, row: AnnotationRow) -> int:
+    """The revision with which an annotation got what it says now; that it was deleted is no content."""
+    query = select(func.max(AnnotationHistoryRow.revision)).where(
+        AnnotationHistoryRow.annotation_id == row.id, AnnotationHistoryRow.action != "deleted"
+    )
+    return session.scalar(query) or row.revision
+
+
 def add_history(session: Session, row: AnnotationRow, action: str) -> None:
     """Keep the state that `row` has now."""
     session.add(

@@ -27,6 +27,12 @@ def get_project(session: Session, project_id: int) -> ProjectRow:
     return row
 
 
+def lock_project(session: Session, project_id: int) -> None:
+    """Let no other transaction change the project's tasks and annotations until this one ends: what is read to decide
+    whether something is news must stay so. (SQLite has one writer anyway.)"""
+    session.execute(select(ProjectRow.id).where(ProjectRow.id == project_id).with_for_update(key_share=True))
+
+
 def all_projects(session: Session) -> Sequence[ProjectRow]:
     """All connected projects, oldest first."""
     return session.scalars(select(ProjectRow).order_by(ProjectRow.id)).all()
