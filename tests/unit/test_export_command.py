@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from handover.commands import export as command
 from handover.commands.export import ExportRequest, export
@@ -13,7 +14,7 @@ from handover.errors import NotFoundError
 from handover.intake import adopt_project, apply_config
 from handover.settings import Settings
 from handover.store.database import Database
-from handover.store.models import DecisionRow, EvaluationRow, StudentRow
+from handover.store.models import AspectRow, DecisionRow, EvaluationRow, StudentRow
 from handover.store.projects import aspects_of
 from tests.projects import CHOICE_CONFIG, ENTITY_CONFIG
 
@@ -79,6 +80,16 @@ def runtime(database: Database) -> Any:
 
 def facts(written: dict[str, Any]) -> list[Any]:
     return [part.facts for part in written["parts"]]
+
+
+def test_export_takes_no_student_of_other_labels_unless_it_is_named(runtime: Any, written: dict[str, Any]) -> None:
+    with runtime.database.write() as session:
+        row = session.scalars(select(AspectRow)).first()
+        row.champion_id = None
+        session.add(student("old", aspect_id=row.id, report={"labels": ["Bid", "Spam"]}))
+    assert export(runtime, ExportRequest(Path("out"), projects=(7,), name="deals")).students == {"stage": "bbb"}
+    named = ExportRequest(Path("out"), projects=(7,), name="deals", versions=("old",), force=True)
+    assert export(runtime, named).students == {"stage": "old"}
 
 
 def test_export_takes_the_champion_and_tells_its_scores(runtime: Any, written: dict[str, Any]) -> None:

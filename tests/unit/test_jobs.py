@@ -40,7 +40,7 @@ def test_jobs_are_listed_with_their_progress(database, project: ProjectRow, sett
         for number, (kind, subject, status, progress, error) in enumerate(
             [
                 ("retrain", aspect.id, "started", TRAINING, ""),
-                ("retrain", aspect.id, "queued", {}, ""),
+                ("forecast", aspect.id, "queued", {}, ""),
                 ("refresh", project.id, "started", {"pushed": 20, "of": 50}, ""),
                 ("retrain", 99, "canceled", TRAINING, "Canceled."),
                 ("reconcile", project.id, "failed", {}, "Label Studio is away."),
@@ -59,7 +59,7 @@ def test_jobs_are_listed_with_their_progress(database, project: ProjectRow, sett
     assert lines == [
         "job-0: started, retrain of aspect stage, for 1 min 15 s, choice-cnn with silver (3 of 4), "
         "epoch 2, step 100, 0.812 on dev, at most 1 min 35 s left",
-        "job-1: queued, retrain of aspect stage, for 1 min 15 s",
+        "job-1: queued, forecast of aspect stage, for 1 min 15 s",
         "job-2: started, refresh of project 7, for 1 min 15 s, pushed 20, of 50",
         "job-3: canceled, retrain of aspect 99, took 5 s",
         "job-4: failed, reconcile of project 7, took 5 s, Label Studio is away.",

@@ -17,7 +17,7 @@ from handover.logic.table import read_logic
 from handover.runtime import Runtime
 from handover.store.models import AspectRow, ProjectRow, StudentRow
 from handover.store.projects import all_projects, aspects_of, project_by_ls_id
-from handover.store.students import decision_about, last_evaluation, student_by_version, students_of
+from handover.store.students import decision_about, fits, last_evaluation, student_by_version, students_of
 from handover.student.export import Logic, export_students
 from handover.student.merge import Part
 from handover.student.wheel import build_wheel
@@ -116,13 +116,13 @@ def _check_names(rows: Sequence[tuple[ProjectRow, AspectRow]], request: ExportRe
 
 
 def _pick(session: Session, row: AspectRow, versions: Sequence[str]) -> StudentRow | None:
-    """The student with one of the versions, else the champion, else the newest."""
+    """The student with one of the versions, else the champion, else the newest that knows today's labels."""
     for version in versions:
         student = student_by_version(session, row.id, version)
         if student is not None:
             return student
     champion = session.get(StudentRow, row.champion_id) if row.champion_id is not None else None
-    return champion or next(iter(students_of(session, row.id)), None)
+    return champion or next((student for student in students_of(session, row.id) if fits(student, row)), None)
 
 
 def _check_versions(session: Session, choices: Sequence[_Choice], versions: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from handover.store.jobs import ACTIVE, recent_jobs
 from handover.store.models import AspectRow, JobRow, ProjectRow
 
 PER_KIND = 5
-ABOUT_ASPECTS = frozenset({JobKind.RETRAIN.value, JobKind.HINTS.value})
+ABOUT_ASPECTS = frozenset(kind.value for kind in (JobKind.RETRAIN, JobKind.LOOK, JobKind.FORECAST, JobKind.HINTS))
 """Jobs whose subject is an aspect; that of the others is a project."""
 
 
