@@ -75,6 +75,7 @@ def test_fit_calibration_with_little_dev_changes_nothing_and_says_so() -> None:
     raws, references = unsure_choice(10)
     calibration, report = fit_calibration(STAGE, raws, references)
     assert calibration.answer(raws[0], Kind.CHOICE).score == pytest.approx(0.98)
+    assert calibration.answers([], Kind.CHOICE) == calibration.answers([], Kind.ENTITIES) == []
     assert report["document"]["method"] == "identity"
     assert "10 examples on dev are too few" in report["document"]["reason"]
 

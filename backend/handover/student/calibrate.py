@@ -65,7 +65,9 @@ class Calibration:
         return self.answers([raw], kind)[0]
 
     def _choices(self, raws: Sequence[RawAnswer]) -> list[Answer]:
-        labels = np.array([raw.labels for raw in raws]).reshape(len(raws), -1)
+        if not raws:
+            return []
+        labels = np.stack([raw.labels for raw in raws])
         tops = self.labels.apply_rows(labels).max(axis=1, initial=0.0).tolist()
         return [
             Answer(raw.annotation, top, (top,)) if raw.regions else Answer(raw.annotation)
