@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 from handover.domain import Annotation, Aspect, Split
 from handover.evaluation.consensus import consensus
 from handover.held_out import texts_like_gold
-from handover.intake import problem_of, text_of
 from handover.labelstudio.convert import read_result
 from handover.store import annotations as annotation_store
 from handover.store.models import AnnotationRow, AspectRow, TaskRow
 from handover.store.projects import aspect_of
+from handover.task_texts import problem_of, text_of
 
 
 @dataclass(frozen=True)

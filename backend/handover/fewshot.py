@@ -16,7 +16,6 @@ from handover.domain import Annotation, Kind, Server
 from handover.evaluation.consensus import consensus
 from handover.evaluation.split import NEAR_DUPLICATE, fingerprints, similarity
 from handover.examples import LabelledTask, load_examples
-from handover.intake import text_of
 from handover.settings import Settings
 from handover.store.database import Database
 from handover.store.models import AspectRow, TeacherExampleRow
@@ -29,6 +28,7 @@ from handover.store.teacher_examples import (
     tasks_fit_to_show,
     teacher_predictions,
 )
+from handover.task_texts import text_of
 from handover.teacher.selection import Candidate, select
 from handover.teaching import examples_wanted
 from handover.versions import teacher_version

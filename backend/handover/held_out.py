@@ -13,10 +13,10 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy.orm import Session
 
 from handover.evaluation.split import NEAR_DUPLICATE, bands_of, fingerprints, key_of, similarity
-from handover.intake import problem_of, text_of
 from handover.store.models import AspectRow
 from handover.store.projects import aspect_of
 from handover.store.tasks import gold_data, signatures_by_key
+from handover.task_texts import problem_of, text_of
 
 
 def texts_like_gold(session: Session, row: AspectRow, texts: Sequence[str], *, max_text_chars: int) -> Collection[str]:

@@ -13,13 +13,13 @@ from handover.domain import Annotation, AnswerStatus, Aspect, Kind, Span
 from handover.evaluation.label_errors import Mark, Suspicion, doubted_choices, doubted_labels, doubted_marks
 from handover.evaluation.split import normalise
 from handover.examples import LabelledTask
-from handover.intake import text_of
 from handover.labelstudio.convert import read_result
 from handover.store.answers import predictions_of
 from handover.store.hints import quick_annotations
 from handover.store.models import AspectRow
 from handover.store.projects import aspect_of
 from handover.student.readings import RawAnswer
+from handover.task_texts import text_of
 
 QUICK_SECONDS = 2.0
 """Nobody reads a text and a suggestion in less."""

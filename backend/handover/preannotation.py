@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from handover.domain import Annotation, AnswerStatus, Span
 from handover.errors import TeacherError
-from handover.intake import problem_of, text_of
 from handover.patience import patiently
 from handover.runtime import Runtime
 from handover.store.answers import predictions_of, put_predictions
@@ -20,6 +19,7 @@ from handover.store.columns import utcnow
 from handover.store.models import AspectRow, PredictionRow, ProjectRow, TaskRow
 from handover.store.projects import aspect_of
 from handover.store.tasks import unchanged
+from handover.task_texts import problem_of, text_of
 from handover.teacher.calls import CallStatus, Purpose
 from handover.teacher.teacher import TeacherAnswer
 from handover.versions import teacher_version

@@ -14,16 +14,7 @@ from handover.domain import Annotation, Aspect, Server, Split
 from handover.errors import ArtifactError, ConversionError, NotFoundError, TeacherError
 from handover.evaluation.per_label import merge
 from handover.evaluation.routing import is_sure
-from handover.intake import (
-    adopt_project,
-    apply_config,
-    apply_tasks,
-    fingerprint_tasks,
-    options_for,
-    place_tasks,
-    problem_of,
-    text_of,
-)
+from handover.intake import adopt_project, apply_config, apply_tasks, fingerprint_tasks, options_for, place_tasks
 from handover.labelstudio.client import NewPrediction
 from handover.labelstudio.convert import write_result
 from handover.labelstudio.protocol import TaskIn
@@ -33,6 +24,7 @@ from handover.runtime import Runtime
 from handover.store.models import AspectRow, ProjectRow, StudentRow, TaskRow
 from handover.store.projects import aspect_of, aspects_of, project_by_ls_id
 from handover.store.tasks import set_pushed, tasks_by_ls_id
+from handover.task_texts import problem_of, text_of
 from handover.teacher.calls import Purpose
 from handover.versions import (
     merged_version_name,

@@ -17,7 +17,6 @@ from handover.evaluation.anchoring import AnchoringGap, measure_anchoring
 from handover.evaluation.scores import Counts, counts
 from handover.evaluation.utility import Utility, UtilityReport, Work, measure_utility
 from handover.examples import LabelledTask, load_examples
-from handover.intake import text_of
 from handover.labelstudio.convert import read_result
 from handover.settings import Settings
 from handover.store import annotations as annotation_store
@@ -25,6 +24,7 @@ from handover.store.answers import predictions_of
 from handover.store.models import AnnotationRow, AspectRow, PredictionRow, TaskRow
 from handover.store.projects import aspect_of, find_aspects
 from handover.store.teacher_examples import like_examples
+from handover.task_texts import text_of
 from handover.versions import teacher_version
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from handover.annotation_intake import apply_annotation
 from handover.domain import Annotation, Aspect, Prediction
 from handover.examples import load_examples
-from handover.intake import apply_annotation, apply_tasks, options_for
+from handover.intake import apply_tasks, options_for
 from handover.jobs.queue import JobKind
 from handover.jobs.settle import look_and_settle
 from handover.labelstudio.convert import write_result

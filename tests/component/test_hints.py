@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from sqlalchemy import select, text
 
+from handover.annotation_intake import apply_annotation
 from handover.commands.hints import list_hints
 from handover.domain import Annotation, Aspect, Relation, Span, Split
 from handover.errors import TrainingError
 from handover.examples import LabelledTask
 from handover.hints import Hint, Reason, accepted_in_no_time, doubted, same_text
-from handover.intake import apply_annotation
 from handover.jobs.hints import run
 from handover.labelstudio.protocol import TaskIn
 from handover.runtime import Runtime

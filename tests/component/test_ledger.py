@@ -19,7 +19,6 @@ from handover.commands.estimate import estimate
 from handover.domain import Annotation, AnswerStatus
 from handover.errors import NotFoundError, TeacherError
 from handover.examples import LabelledTask
-from handover.intake import text_of
 from handover.jobs.compare import teacher_answers
 from handover.jobs.situation import read_situation
 from handover.labelstudio.protocol import TaskIn
@@ -35,6 +34,7 @@ from handover.store.database import Database
 from handover.store.migrate import upgrade
 from handover.store.models import ProjectRow, TaskRow, TeacherAnswerRow, TeacherCallRow
 from handover.store.projects import aspect_of, aspects_of
+from handover.task_texts import text_of
 from handover.teacher.calls import Purpose
 from handover.totals import read_totals, total_of
 from tests.anthropic_stub import AnthropicStub, Fault, anthropic_stub

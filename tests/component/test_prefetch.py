@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from handover.intake import apply_annotation, apply_tasks, options_for
+from handover.annotation_intake import apply_annotation
+from handover.intake import apply_tasks, options_for
 from handover.jobs import prefetch
 from handover.labelstudio.client import NewPrediction
 from handover.labelstudio.protocol import TaskIn

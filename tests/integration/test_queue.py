@@ -17,8 +17,8 @@ import redis
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
+from handover.annotation_intake import apply_annotation
 from handover.errors import NotFoundError, UnavailableError
-from handover.intake import apply_annotation
 from handover.jobs.queue import QUEUE_NAMES, JobKind, JobQueue, connect_redis
 from handover.jobs.redis_server import EmbeddedRedis
 from handover.labelstudio.protocol import AnnotationIn, TaskIn

@@ -9,9 +9,10 @@ from threading import Barrier, Thread
 import pytest
 from sqlalchemy import select, text
 
+from handover.annotation_intake import apply_annotation
 from handover.errors import UnavailableError
 from handover.fewshot import renew
-from handover.intake import apply_annotation, apply_tasks, delete_tasks, options_for
+from handover.intake import apply_tasks, delete_tasks, options_for
 from handover.labelstudio.protocol import AnnotationIn
 from handover.settings import Settings
 from handover.store.columns import Base

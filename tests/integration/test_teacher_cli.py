@@ -13,9 +13,10 @@ import pytest
 from sqlalchemy import func, select
 from typer.testing import CliRunner
 
+from handover.annotation_intake import apply_annotation
 from handover.cli import app
 from handover.domain import Split
-from handover.intake import Options, apply_annotation, apply_tasks
+from handover.intake import Options, apply_tasks
 from handover.runtime import Runtime
 from handover.serving import register
 from handover.settings import Settings

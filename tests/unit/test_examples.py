@@ -6,10 +6,11 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from handover.annotation_intake import apply_annotation
 from handover.domain import Annotation, Split
 from handover.evaluation.scores import score
 from handover.examples import Examples, load_examples
-from handover.intake import apply_annotation, apply_config, apply_tasks, options_for
+from handover.intake import apply_config, apply_tasks, options_for
 from handover.labelstudio.protocol import AnnotationIn, TaskIn
 from handover.store.annotations import set_aside_counts
 from handover.store.database import Database

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from handover.annotation_intake import apply_annotation
 from handover.examples import Examples, load_examples
 from handover.held_out import texts_like_gold
-from handover.intake import apply_annotation, apply_config, apply_tasks, options_for
+from handover.intake import apply_config, apply_tasks, options_for
 from handover.labelstudio.protocol import TaskIn
 from handover.store.models import TaskRow
 from handover.store.projects import aspects_of

@@ -8,16 +8,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from sqlalchemy import func, select
 
-from handover.intake import (
-    adopt_project,
-    apply_annotation,
-    apply_config,
-    apply_tasks,
-    delete_annotations,
-    delete_tasks,
-    options_for,
-    place_tasks,
-)
+from handover.annotation_intake import apply_annotation, delete_annotations
+from handover.intake import adopt_project, apply_config, apply_tasks, delete_tasks, options_for, place_tasks
 from handover.labelstudio.protocol import AnnotationIn, TaskIn
 from handover.settings import Settings
 from handover.store import annotations as annotation_store

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 from sqlalchemy import select
 
+from handover.annotation_intake import apply_annotation
 from handover.commands.show import show_status
-from handover.intake import apply_annotation
 from handover.status import AspectStatus, read_status
 from handover.store.models import PredictionRow, TaskRow
 from handover.store.projects import aspects_of, get_project

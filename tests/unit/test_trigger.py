@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from handover.annotation_intake import apply_annotation
 from handover.api.ticker import enqueue_reconcile
-from handover.intake import apply_annotation, apply_tasks, options_for
+from handover.intake import apply_tasks, options_for
 from handover.jobs import retrain
 from handover.jobs.queue import JobKind, JobQueue
 from handover.jobs.trigger import changes_needed, is_due, trigger_looks, trigger_retrains

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from handover.intake import apply_annotation, apply_tasks, delete_annotations, delete_tasks, options_for
+from handover.annotation_intake import apply_annotation, delete_annotations
+from handover.intake import apply_tasks, delete_tasks, options_for
 from handover.jobs.queue import JobKind
 from handover.jobs.trigger import lookahead_is_low, trigger_looks, trigger_retrains
 from handover.labelstudio.protocol import TaskIn, WebhookRequest

@@ -10,13 +10,13 @@ from rich.console import Console
 
 from handover.commands.ledger import money
 from handover.errors import NotFoundError, TeacherError
-from handover.intake import problem_of, text_of
 from handover.prices import Price, Tokens, cost, price_of
 from handover.runtime import Runtime
 from handover.store import ledger as store
 from handover.store.models import AspectRow, ProjectRow
 from handover.store.projects import aspect_of, aspects_of, project_by_ls_id
 from handover.store.tasks import to_be_answered
+from handover.task_texts import problem_of, text_of
 from handover.teacher.teacher import Sample, Teacher
 
 CHARS_PER_TOKEN = 3.5

@@ -9,11 +9,11 @@ from textwrap import indent
 
 from handover.domain import Annotation, AnswerStatus, Aspect, Split
 from handover.errors import ConfigError, NotFoundError, TeacherError
-from handover.intake import problem_of, text_of
 from handover.runtime import Runtime
 from handover.store.models import AspectRow, ProjectRow
 from handover.store.projects import aspect_of, find_aspect, get_project
 from handover.store.tasks import open_tasks
+from handover.task_texts import problem_of, text_of
 from handover.teacher.calls import Purpose
 from handover.teacher.teacher import Teacher, TeacherAnswer
 

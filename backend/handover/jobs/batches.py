@@ -14,7 +14,6 @@ from datetime import timedelta
 
 from handover.domain import AnswerStatus
 from handover.errors import NotFoundError, TeacherError
-from handover.intake import problem_of, text_of
 from handover.patience import patiently
 from handover.preannotation import keep_known, missing_of
 from handover.runtime import Runtime
@@ -24,6 +23,7 @@ from handover.store.columns import utcnow
 from handover.store.models import AspectRow, ProjectRow, TaskRow, TeacherBatchRow
 from handover.store.projects import aspect_of, get_aspect
 from handover.store.tasks import open_tasks
+from handover.task_texts import problem_of, text_of
 from handover.teacher.calls import Outcome, Purpose
 from handover.teacher.completion import Completion
 from handover.teacher.teacher import BatchModel, Sample, Teacher

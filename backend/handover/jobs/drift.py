@@ -19,13 +19,13 @@ from handover.evaluation.drift import Sample, measure_drift, words_of
 from handover.evaluation.rollback import judge_drop
 from handover.evaluation.scores import Counts, counts
 from handover.examples import LabelledTask
-from handover.intake import problem_of, text_of
 from handover.runtime import Runtime
 from handover.store.findings import findings_of
 from handover.store.models import AspectRow, DecisionRow, FindingRow, StudentRow, TaskRow
 from handover.store.projects import aspect_of, get_aspect
 from handover.store.students import champion_of, handover_of
 from handover.store.tasks import tasks_by_age
+from handover.task_texts import problem_of, text_of
 
 logger = logging.getLogger(__name__)
 

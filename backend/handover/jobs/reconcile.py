@@ -9,17 +9,10 @@ from itertools import islice
 
 from sqlalchemy.orm import Session
 
+from handover.annotation_intake import apply_annotation, delete_annotations, set_aside_annotations
 from handover.domain import Server
 from handover.errors import ArtifactError, ConfigError
-from handover.intake import (
-    apply_annotation,
-    apply_tasks,
-    delete_annotations,
-    delete_tasks,
-    fingerprint_tasks,
-    options_for,
-    set_aside_annotations,
-)
+from handover.intake import apply_tasks, delete_tasks, fingerprint_tasks, options_for
 from handover.jobs import refresh
 from handover.jobs.drift import check_drift
 from handover.jobs.queue import JobKind

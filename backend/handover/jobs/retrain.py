@@ -16,7 +16,6 @@ from handover.errors import TrainingError
 from handover.examples import Examples, LabelledTask, load_examples
 from handover.fewshot import renew
 from handover.held_out import texts_like_gold
-from handover.intake import text_of
 from handover.jobs.origin import find_origin
 from handover.jobs.queue import JobKind
 from handover.jobs.settle import look_and_settle
@@ -35,6 +34,7 @@ from handover.student.resources import find_resources
 from handover.student.training import LabelledText, TrainedStudent, TrainingSet, TrainOptions, train_student
 from handover.student.training_set import Origin
 from handover.student.version import student_version
+from handover.task_texts import text_of
 from handover.versions import teacher_version
 
 Progress = Callable[[dict[str, object]], None]

@@ -10,8 +10,9 @@ from typing import Any, Iterable  # noqa: UP035
 import pytest
 from sqlalchemy import select
 
+from handover.annotation_intake import apply_annotation
 from handover.domain import Split
-from handover.intake import Options, adopt_project, apply_annotation, apply_config, apply_tasks
+from handover.intake import Options, adopt_project, apply_config, apply_tasks
 from handover.runtime import Runtime
 from handover.settings import Settings
 from handover.store.database import Database

@@ -8,15 +8,10 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import select, update
 
+from handover.annotation_intake import apply_annotation, delete_annotations
 from handover.domain import Annotation
 from handover.fewshot import choose, next_step, renew, step_of
-from handover.intake import (
-    apply_annotation,
-    apply_config,
-    apply_tasks,
-    delete_annotations,
-    delete_tasks,
-)
+from handover.intake import apply_config, apply_tasks, delete_tasks
 from handover.labelstudio.protocol import TaskIn
 from handover.runtime import Runtime
 from handover.store.answers import put_predictions

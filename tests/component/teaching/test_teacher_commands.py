@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
+from handover.annotation_intake import delete_annotations
 from handover.commands.guidelines import Guidelines, read_guidelines, split_guidelines
 from handover.commands.teacher_check import check
 from handover.commands.teacher_compare import compare
@@ -16,7 +17,7 @@ from handover.commands.teacher_use import UseRequest, use
 from handover.domain import AnswerStatus
 from handover.errors import ConfigError, HandoverError, NotFoundError, TeacherError
 from handover.fewshot import renew
-from handover.intake import apply_tasks, delete_annotations
+from handover.intake import apply_tasks
 from handover.jobs.queue import JobKind
 from handover.prices import Price
 from handover.runtime import Runtime
