@@ -6,7 +6,6 @@ twice changes nothing.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,8 +28,6 @@ from handover.store.columns import utcnow
 from handover.store.models import ProjectRow, SetAsideRow, TaskRow
 from handover.store.projects import aspect_of, aspects_of, lock_project, project_by_ls_id, put_aspects
 from handover.task_texts import problem_of, text_of
-
-logger = logging.getLogger(__name__)
 
 _NO_TEXT = key_of("")
 """Tasks with this key have no split yet that means anything: they can be neither annotated nor predicted."""
